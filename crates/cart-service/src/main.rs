@@ -1,0 +1,3 @@
+//! Takes orders over HTTP and publishes them as Kafka events.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Consumes order events from Kafka and serves the orders over HTTP.
+
+fn main() {}

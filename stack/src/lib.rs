@@ -1,0 +1,1 @@
+//! A real Kafka broker and schema registry on this machine, without Docker.

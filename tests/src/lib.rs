@@ -1,0 +1,1 @@
+//! Both real binaries against the real broker and registry.
