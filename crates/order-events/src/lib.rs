@@ -1,1 +1,25 @@
 //! The contract between the services: event models, the Avro codec, topics and Kafka client settings.
+//!
+//! `cart-service` writes [`OrderEvent`]s and `order-service` reads them; what both must agree on is here, and
+//! nothing else. An event goes through [`EventCodec`] into a record's value, [`headers`] beside it and the
+//! [order id](OrderId) as its key.
+
+pub mod codec;
+pub mod config;
+pub mod headers;
+pub mod model;
+pub mod money;
+pub mod order_id;
+pub mod position;
+pub mod registry;
+pub mod status;
+pub mod topics;
+pub mod trace_context;
+
+pub use codec::EventCodec;
+pub use model::{CreateOrderPayload, EventType, OrderEvent, OrderItem, Payload, UpdateOrderPayload};
+pub use order_id::OrderId;
+pub use position::Position;
+pub use registry::Registry;
+pub use status::Status;
+pub use trace_context::TraceContext;

@@ -1,1 +1,45 @@
-//! What each service needs around its work: telemetry, an HTTP server that stops well, problem details, metrics, a health probe.
+//! What each service needs around its work, and nothing of that work itself.
+//!
+//! A service's `main` is [`settings::parse`], [`telemetry::init`], [`shutdown::on_signal`], its own `run`, and
+//! [`exit`]; its router goes through [`app::finish`], which gives every route the same limits, problem details,
+//! request ids and metrics, and is served by [`server::serve`].
+
+pub mod app;
+pub mod observe;
+pub mod probe;
+pub mod problem;
+pub mod server;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+pub use problem::{Fault, Problem, ProblemType};
+
+/// The last word of a service: success, or one line that says why it cannot go on.
+pub fn exit<E: Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            settings::complain(&chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes on one line; a cause that its error already tells is left out.
+pub fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !line.contains(&told) {
+            line.push_str(": ");
+            line.push_str(&told);
+        }
+        cause = error.source();
+    }
+    line
+}

@@ -1,0 +1,114 @@
+//! Topics are made at boot when they are missing, and looked at when they are there.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use thiserror::Error;
+use tracing::info;
+
+/// How long one question to the cluster may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A topic as it should be.
+#[derive(Debug, Clone)]
+pub struct TopicSpec<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Partitions, if it must be made.
+    pub partitions: i32,
+    /// Copies, if it must be made; the brokers' default if `None` (KIP-464).
+    pub replication_factor: Option<i32>,
+    /// Topic settings, if it must be made.
+    pub settings: &'a [(&'a str, &'a str)],
+}
+
+/// Events and dead letters are dropped after their time: this many milliseconds.
+pub const EVENTS_RETENTION_MS: &str = "604800000";
+/// See [`EVENTS_RETENTION_MS`].
+pub const DEAD_LETTERS_RETENTION_MS: &str = "2592000000";
+
+/// Why a topic is not as it should be.
+#[derive(Debug, Error)]
+pub enum TopicError {
+    /// The cluster could not be asked: try again.
+    #[error("topic {topic}: the brokers at {servers} do not answer: {source}")]
+    Unavailable {
+        /// The topic in question.
+        topic: String,
+        /// Where the brokers should be.
+        servers: String,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// The cluster said no.
+    #[error("topic {topic} could not be created: {code}")]
+    Refused {
+        /// The topic in question.
+        topic: String,
+        /// What the brokers say.
+        code: Code,
+    },
+}
+
+/// Creates and checks topics.
+pub struct Topics {
+    admin: AdminClient<DefaultClientContext>,
+    servers: String,
+}
+
+impl Topics {
+    /// Over a client of the cluster at `servers`.
+    pub fn new(admin: AdminClient<DefaultClientContext>, servers: &str) -> Self {
+        Self { admin, servers: servers.to_owned() }
+    }
+
+    /// Makes the topic unless it is there. Safe to call from any number of services at once.
+    ///
+    /// # Errors
+    /// See [`TopicError`]; only `Unavailable` is worth another attempt.
+    pub async fn ensure(&self, spec: &TopicSpec<'_>) -> Result<(), TopicError> {
+        let replication = TopicReplication::Fixed(spec.replication_factor.unwrap_or(-1));
+        let mut topic = NewTopic::new(spec.name, spec.partitions, replication);
+        for (key, value) in spec.settings {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let results = self.admin.create_topics([&topic], &options).await;
+        let result = results.map_err(|source| self.unavailable(spec.name, source))?;
+        match result.into_iter().next() {
+            Some(Ok(_)) => {
+                info!(topic = spec.name, partitions = spec.partitions, "topic created");
+                Ok(())
+            }
+            Some(Err((_, Code::TopicAlreadyExists))) => Ok(()),
+            Some(Err((_, code))) if is_transient(code) => {
+                Err(self.unavailable(spec.name, KafkaError::AdminOp(code)))
+            }
+            Some(Err((topic, code))) => Err(TopicError::Refused { topic, code }),
+            None => Err(self.unavailable(spec.name, KafkaError::AdminOp(Code::Fail))),
+        }
+    }
+
+    fn unavailable(&self, topic: &str, source: KafkaError) -> TopicError {
+        TopicError::Unavailable { topic: topic.to_owned(), servers: self.servers.clone(), source }
+    }
+}
+
+/// Whether the same request may succeed a moment later.
+fn is_transient(code: Code) -> bool {
+    matches!(
+        code,
+        Code::RequestTimedOut
+            | Code::OperationTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::NotController
+            | Code::LeaderNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::BrokerNotAvailable
+            | Code::ThrottlingQuotaExceeded
+            | Code::NetworkException
+    )
+}

@@ -1,0 +1,201 @@
+//! Errors as a client sees them: RFC 9457 `application/problem+json`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// A kind of problem. One constant each, so that a client can rely on `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProblemType {
+    /// The last part of the `type` URI, for example `invalid-request`; empty for `about:blank`, a problem
+    /// that says no more than its status (RFC 9457, section 4.2.1).
+    pub slug: &'static str,
+    /// The same for every problem of the kind.
+    pub title: &'static str,
+    /// The HTTP status that goes with it.
+    pub status: StatusCode,
+}
+
+impl ProblemType {
+    /// Something about the request is wrong; `errors` lists every fault.
+    pub const INVALID_REQUEST: Self =
+        Self { slug: "invalid-request", title: "The request is not valid", status: StatusCode::BAD_REQUEST };
+
+    /// The problem that is only its status.
+    pub fn of_status(status: StatusCode) -> Self {
+        Self { slug: "", title: status.canonical_reason().unwrap_or("Error"), status }
+    }
+
+    /// The `type` URI.
+    pub fn uri(&self) -> Cow<'static, str> {
+        match self.slug {
+            "" => Cow::Borrowed("about:blank"),
+            slug => Cow::Owned(format!("urn:order-pipeline:problem:{slug}")),
+        }
+    }
+}
+
+/// One answer to a client that something is wrong.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    kind: ProblemType,
+    detail: String,
+    errors: Vec<Fault>,
+    retry_after: Option<Duration>,
+    extensions: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One fault of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Where: a JSON pointer into the body as a URI fragment (`#/orderId`), `?name` for a query parameter,
+    /// or a header's name.
+    pub pointer: String,
+    /// What is wrong there, and what is expected.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault of a field of the body.
+    pub fn body(field: &str, detail: impl Into<String>) -> Self {
+        // RFC 6901: a tilde and a slash are escaped.
+        let field = field.replace('~', "~0").replace('/', "~1");
+        Self { pointer: format!("#/{field}"), detail: detail.into() }
+    }
+
+    /// A fault of a query parameter.
+    pub fn query(name: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: format!("?{name}"), detail: detail.into() }
+    }
+
+    /// A fault of a header.
+    pub fn header(name: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: name.to_owned(), detail: detail.into() }
+    }
+}
+
+impl Problem {
+    /// A problem of this kind; `detail` tells a person what happened and what to do.
+    pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            extensions: serde_json::Map::new(),
+        }
+    }
+
+    /// A 400 with all of the request's faults.
+    pub fn invalid(errors: Vec<Fault>) -> Self {
+        let told: Vec<_> = errors.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+        Self { errors, ..Self::new(ProblemType::INVALID_REQUEST, told.join("; ")) }
+    }
+
+    /// When it is worth trying again, rounded up to seconds (RFC 9110, section 10.2.3).
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds a member of its own to the problem (RFC 9457, section 3.2).
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.kind.status
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Fault],
+    #[serde(flatten)]
+    extensions: &'a serde_json::Map<String, serde_json::Value>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: &self.kind.uri(),
+            title: self.kind.title,
+            status: self.kind.status.as_u16(),
+            detail: &self.detail,
+            errors: &self.errors,
+            extensions: &self.extensions,
+        };
+        let mut response = (self.kind.status, axum::Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {
+                headers.insert(header::RETRY_AFTER, seconds);
+            }
+        }
+        response
+    }
+}
+
+/// Whether a response is a problem already.
+pub(crate) fn is_problem(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE) == Some(&MEDIA_TYPE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn body(problem: Problem) -> serde_json::Value {
+        let body = axum::body::to_bytes(problem.into_response().into_body(), usize::MAX).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_fault_is_told_at_once() {
+        let problem = Problem::invalid(vec![
+            Fault::body("orderId", "must not be blank"),
+            Fault::query("limit", "must be a number"),
+        ]);
+        assert_eq!(
+            body(problem).await,
+            serde_json::json!({
+                "type": "urn:order-pipeline:problem:invalid-request",
+                "title": "The request is not valid",
+                "status": 400,
+                "detail": "#/orderId must not be blank; ?limit must be a number",
+                "errors": [
+                    { "pointer": "#/orderId", "detail": "must not be blank" },
+                    { "pointer": "?limit", "detail": "must be a number" },
+                ],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn waiting_times_are_rounded_up() {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let problem =
+            Problem::new(ProblemType::of_status(status), "busy").retry_after(Duration::from_millis(1200));
+        let response = problem.clone().with("attempts", 3).into_response();
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(body(problem).await["type"], "about:blank");
+    }
+}

@@ -1,0 +1,130 @@
+//! An HTTP server that stops well.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// A client that takes longer to send a request's head is let go (the attack is called Slowloris).
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Before accepting again when the system is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The address cannot be listened on.
+#[derive(Debug, Error)]
+#[error("cannot listen on {address}: {source}; PORT and BIND choose another address")]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Listens on an address; port 0 is any free one.
+///
+/// # Errors
+/// The port is taken, or the address is not this machine's.
+pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> {
+    let address = SocketAddr::new(address, port);
+    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+}
+
+/// Serves until `shutdown`, then takes no new connection and lets those that are open finish their requests,
+/// for at most `grace`.
+pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken, grace: Duration) {
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "listening");
+    }
+    let connections = GracefulShutdown::new();
+    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((stream, _)) => spawn(stream, &app, &connections),
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+        warn!(?grace, "requests were still running when the time was up");
+    }
+}
+
+fn spawn(stream: TcpStream, app: &Router, connections: &GracefulShutdown) {
+    // An answer is written at once and not held back for more (Nagle).
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "a connection was gone at once");
+        return;
+    }
+    let service = TowerToHyperService::new(app.clone());
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "a connection ended early");
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_runs_is_finished_and_no_new_connection_is_taken() {
+        let entered = std::sync::Arc::new(Notify::new());
+        let proceed = std::sync::Arc::new(Notify::new());
+        let (enter, go) = (entered.clone(), proceed.clone());
+        let handler = move || {
+            let (enter, go) = (enter.clone(), go.clone());
+            async move {
+                enter.notify_one();
+                go.notified().await;
+                "done"
+            }
+        };
+        let listener = bind([127, 0, 0, 1].into(), 0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let app = Router::new().route("/", get(handler));
+        let server = tokio::spawn(serve(listener, app, stop.clone(), Duration::from_secs(5)));
+
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        entered.notified().await;
+        stop.cancel();
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        proceed.notify_one();
+
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("done"), "{answer}");
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_a_clear_error() {
+        let taken = bind([127, 0, 0, 1].into(), 0).await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(address.ip(), address.port()).await.unwrap_err().to_string();
+        assert!(error.contains(&address.to_string()) && error.contains("PORT"), "{error}");
+    }
+}
