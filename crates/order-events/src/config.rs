@@ -126,6 +126,19 @@ impl KafkaConfig {
         &self.bootstrap_servers
     }
 
+    /// The configuration of a client on which no promise rests: `defaults`, and over them what the user set.
+    pub fn plain_client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.bootstrap_servers);
+        for (name, value) in defaults {
+            client.set(*name, *value);
+        }
+        for (name, user) in &self.properties {
+            client.set(name, &user.value);
+        }
+        client
+    }
+
     /// The configuration of one client: `defaults`, over them what the user set, and `fixed`, which a promise
     /// of the service rests on and the user must not change.
     ///
@@ -136,14 +149,7 @@ impl KafkaConfig {
         defaults: &[(&str, &str)],
         fixed: &[(&str, &str)],
     ) -> Result<ClientConfig, PropertyError> {
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.bootstrap_servers);
-        for (name, value) in defaults {
-            client.set(*name, *value);
-        }
-        for (name, user) in &self.properties {
-            client.set(name, &user.value);
-        }
+        let mut client = self.plain_client(defaults);
         for (name, needed) in fixed {
             if let Some(user) = self.properties.get(*name).filter(|user| user.value != *needed) {
                 return Err(PropertyError::Fixed {

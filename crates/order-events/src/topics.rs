@@ -8,6 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 use tracing::info;
 
+use crate::config::KafkaConfig;
+
 /// How long one question to the cluster may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -59,9 +61,12 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Over a client of the cluster at `servers`.
-    pub fn new(admin: AdminClient<DefaultClientContext>, servers: &str) -> Self {
-        Self { admin, servers: servers.to_owned() }
+    /// A client of the cluster; asks nothing yet.
+    ///
+    /// # Errors
+    /// librdkafka refuses the settings.
+    pub fn new(kafka: &KafkaConfig) -> Result<Self, KafkaError> {
+        Ok(Self { admin: kafka.plain_client(&[]).create()?, servers: kafka.bootstrap_servers().to_owned() })
     }
 
     /// Makes the topic unless it is there. Safe to call from any number of services at once.

@@ -40,9 +40,13 @@ impl ProblemType {
     }
 }
 
-/// One answer to a client that something is wrong.
+/// One answer to a client that something is wrong. Boxed: it travels in the `Err` of most functions of a
+/// handler.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Content>);
+
+#[derive(Debug, Clone)]
+struct Content {
     kind: ProblemType,
     detail: String,
     errors: Vec<Fault>,
@@ -82,38 +86,40 @@ impl Fault {
 impl Problem {
     /// A problem of this kind; `detail` tells a person what happened and what to do.
     pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Content {
             kind,
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
             extensions: serde_json::Map::new(),
-        }
+        }))
     }
 
     /// A 400 with all of the request's faults.
     pub fn invalid(errors: Vec<Fault>) -> Self {
         let told: Vec<_> = errors.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
-        Self { errors, ..Self::new(ProblemType::INVALID_REQUEST, told.join("; ")) }
+        let mut problem = Self::new(ProblemType::INVALID_REQUEST, told.join("; "));
+        problem.0.errors = errors;
+        problem
     }
 
     /// When it is worth trying again, rounded up to seconds (RFC 9110, section 10.2.3).
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.0.retry_after = Some(wait);
         self
     }
 
     /// Adds a member of its own to the problem (RFC 9457, section 3.2).
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.extensions.insert(name.to_owned(), value.into());
+        self.0.extensions.insert(name.to_owned(), value.into());
         self
     }
 
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
-        self.kind.status
+        self.0.kind.status
     }
 }
 
@@ -131,18 +137,19 @@ struct Body<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let Content { kind, detail, errors, retry_after, extensions } = *self.0;
         let body = Body {
-            r#type: &self.kind.uri(),
-            title: self.kind.title,
-            status: self.kind.status.as_u16(),
-            detail: &self.detail,
-            errors: &self.errors,
-            extensions: &self.extensions,
+            r#type: &kind.uri(),
+            title: kind.title,
+            status: kind.status.as_u16(),
+            detail: &detail,
+            errors: &errors,
+            extensions: &extensions,
         };
-        let mut response = (self.kind.status, axum::Json(body)).into_response();
+        let mut response = (kind.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
-        if let Some(wait) = self.retry_after {
+        if let Some(wait) = retry_after {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {
                 headers.insert(header::RETRY_AFTER, seconds);

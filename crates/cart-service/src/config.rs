@@ -1,0 +1,137 @@
+//! The settings of the service; `docs` of each field are its `--help`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs};
+use service_runtime::settings::positive_duration;
+use service_runtime::telemetry::LogArgs;
+
+/// Takes orders over HTTP and publishes them as Kafka events.
+///
+/// Every setting is an environment variable and a flag; the flag wins.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Settings {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Port of the HTTP server; 0 is any free one.
+    #[arg(long, env = "PORT", default_value_t = 8000)]
+    pub port: u16,
+
+    /// Address that the HTTP server listens on.
+    #[arg(long, env = "BIND", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    pub bind: IpAddr,
+
+    /// How long running requests and unsent events may take after SIGTERM.
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = positive_duration)]
+    pub shutdown_timeout: Duration,
+
+    /// Settings of the orders themselves.
+    #[command(flatten)]
+    pub orders: OrderSettings,
+
+    /// See [`KafkaArgs`].
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    /// See [`TopicArgs`].
+    #[command(flatten)]
+    pub topics: TopicArgs,
+
+    /// See [`RegistryConfig`].
+    #[command(flatten)]
+    pub registry: RegistryConfig,
+
+    /// See [`LogArgs`].
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What the program can do besides serving.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Asks the service that runs on this machine, at PORT, whether it is ready: exit code 0 or 1.
+    Healthcheck,
+}
+
+/// Which orders are taken, and how long publishing one may take.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Orders")]
+pub struct OrderSettings {
+    /// The most items that an order may have.
+    #[arg(long, env = "MAX_ITEMS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_items: u32,
+
+    /// Put before an order id of digits only, with a dash; empty turns it off.
+    #[arg(long, env = "ORDER_ID_PREFIX", default_value = "ORD", value_parser = id_prefix)]
+    pub order_id_prefix: String,
+
+    /// When an event that the broker has not confirmed is answered with 503.
+    #[arg(long, env = "DELIVERY_TIMEOUT", default_value = "10s", value_parser = delivery_timeout)]
+    pub delivery_timeout: Duration,
+}
+
+fn id_prefix(text: &str) -> Result<String, String> {
+    if text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        Ok(text.to_owned())
+    } else {
+        Err("at most 32 letters and digits are allowed".to_owned())
+    }
+}
+
+/// librdkafka looks at its time-outs once a second; below two seconds there would be nothing to look at.
+fn delivery_timeout(text: &str) -> Result<Duration, String> {
+    match positive_duration(text)? {
+        long_enough if (2..=300).contains(&long_enough.as_secs()) => Ok(long_enough),
+        _ => Err("2s to 300s is allowed".to_owned()),
+    }
+}
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// See [`Settings::port`].
+    pub port: u16,
+    /// See [`Settings::bind`].
+    pub bind: IpAddr,
+    /// See [`Settings::shutdown_timeout`].
+    pub shutdown_timeout: Duration,
+    /// See [`OrderSettings`].
+    pub orders: OrderSettings,
+    /// The brokers and the user's librdkafka properties.
+    pub kafka: KafkaConfig,
+    /// See [`TopicArgs`].
+    pub topics: TopicArgs,
+    /// See [`RegistryConfig`].
+    pub registry: RegistryConfig,
+    /// See [`LogArgs`].
+    pub log: LogArgs,
+}
+
+impl Config {
+    /// Checks what clap cannot: the librdkafka properties among the environment variables.
+    ///
+    /// # Errors
+    /// The first property that librdkafka refuses or that the service needs otherwise.
+    pub fn new(
+        settings: Settings,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, PropertyError> {
+        let kafka = KafkaConfig::new(&settings.kafka, environment)?;
+        crate::publisher::client_config(&kafka, &settings.orders)?;
+        Ok(Self {
+            port: settings.port,
+            bind: settings.bind,
+            shutdown_timeout: settings.shutdown_timeout,
+            orders: settings.orders,
+            kafka,
+            topics: settings.topics,
+            registry: settings.registry,
+            log: settings.log,
+        })
+    }
+}

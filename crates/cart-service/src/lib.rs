@@ -1,0 +1,72 @@
+//! Takes orders over HTTP and publishes them as Kafka events.
+//!
+//! An order's way: [`routes`] reads the request, [`order`] makes the order, [`publisher`] encodes it, gives it
+//! to Kafka and waits for the delivery report; only then is the client answered with a 2xx. The service keeps
+//! nothing of it.
+
+pub mod bootstrap;
+pub mod config;
+pub mod error;
+pub mod idempotency;
+pub mod order;
+pub mod publisher;
+mod publisher_metrics;
+pub mod request;
+pub mod routes;
+pub mod state;
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use service_runtime::app;
+use service_runtime::observe::HttpMetrics;
+use service_runtime::server;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::bootstrap::BootstrapError;
+use crate::config::Config;
+use crate::publisher::{Publisher, PublisherError};
+use crate::state::AppState;
+
+/// Why the service cannot go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The Kafka client cannot be made.
+    #[error(transparent)]
+    Publisher(#[from] PublisherError),
+    /// A topic or the schema cannot be had, for good.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+}
+
+/// Serves on `listener` until `shutdown`. Takes requests at once; until the topic and the schema are there, it
+/// is not ready and answers writes with 503.
+///
+/// # Errors
+/// See [`RunError`]. A broker or a registry that is away is none: it is waited for.
+pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), RunError> {
+    let mut metrics = Registry::default();
+    let http_metrics = HttpMetrics::register(&mut metrics);
+    let publisher = Arc::new(Publisher::new(&config, &mut metrics)?);
+    let state = AppState::new(&config, publisher.clone(), metrics);
+
+    let app = app::finish(routes::router(state), http_metrics);
+    let stop = shutdown.child_token();
+    let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.shutdown_timeout));
+    let watch = tokio::spawn(publisher::watch_broker(publisher.clone(), stop.clone()));
+
+    let booted = stop.run_until_cancelled(bootstrap::bootstrap(&config, &publisher)).await;
+    if let None | Some(Ok(())) = booted {
+        shutdown.cancelled().await;
+    }
+    stop.cancel();
+    // Neither task fails: a panic in one has been logged already.
+    let _ = server.await;
+    let _ = watch.await;
+    publisher.flush(config.orders.delivery_timeout).await;
+    info!("stopped");
+    booted.unwrap_or(Ok(())).map_err(RunError::from)
+}

@@ -1,0 +1,274 @@
+//! Events to Kafka, each with its delivery report.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use order_events::codec::EncodeError;
+use order_events::config::{KafkaConfig, PropertyError};
+use order_events::headers::EventHeaders;
+use order_events::{EventCodec, OrderEvent, Position, TraceContext};
+use prometheus_client::registry::Registry;
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::config::{Config, OrderSettings};
+use crate::publisher_metrics::PublisherMetrics;
+
+/// `ce_source` of the events.
+const SOURCE: &str = "/cart-service";
+
+/// How often the brokers are asked whether they are there, and how long they may take to answer.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// librdkafka notices a message's time-out this late at most: it looks once a second.
+const TIMEOUT_SCAN: Duration = Duration::from_millis(1200);
+
+/// Why no producer can be made.
+#[derive(Debug, Error)]
+pub enum PublisherError {
+    /// A setting that the service needs otherwise.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    /// librdkafka refuses the settings as a whole.
+    #[error("no Kafka producer can be made: {0}")]
+    Producer(#[from] KafkaError),
+}
+
+/// Why an event has no delivery report that says it is in the log.
+#[derive(Debug, Clone, Error)]
+pub enum PublishError {
+    /// The topic or the schema is not there yet. Nothing was sent.
+    #[error("not ready to publish: {0}")]
+    NotReady(String),
+    /// The event was not even queued: too many others wait for the broker. Nothing was sent.
+    #[error("too many events wait for the broker")]
+    QueueFull,
+    /// The broker said no, or the event cannot be sent at all. It is not in the log.
+    #[error("the event was not taken: {0}")]
+    Rejected(KafkaError),
+    /// The event is larger than the broker takes. It is not in the log.
+    #[error("the event is larger than the broker takes")]
+    TooLarge,
+    /// No answer in time: the event may be in the log or not.
+    #[error("the broker did not confirm the event in time")]
+    Unknown,
+    /// The event does not fit its schema.
+    #[error(transparent)]
+    Encode(Arc<EncodeError>),
+}
+
+/// Gives events to Kafka. One for the whole service.
+pub struct Publisher {
+    config: ClientConfig,
+    producer: RwLock<FutureProducer>,
+    codec: OnceLock<EventCodec>,
+    topic: String,
+    delivery_timeout: Duration,
+    /// Why events cannot be published just now, if they cannot.
+    obstacle: watch::Sender<Option<String>>,
+    metrics: PublisherMetrics,
+}
+
+/// The settings of the producer. What the promises rest on is fixed: every replica confirms, retries neither
+/// double nor swap events, and a key's partition is the one that Java and Python producers choose.
+///
+/// # Errors
+/// The user set one of the fixed ones otherwise.
+pub fn client_config(kafka: &KafkaConfig, orders: &OrderSettings) -> Result<ClientConfig, PropertyError> {
+    // librdkafka gives up in time for its answer to come before ours is due.
+    let message_timeout = orders.delivery_timeout.saturating_sub(TIMEOUT_SCAN).as_millis().to_string();
+    kafka.client(
+        &[
+            ("client.id", "cart-service"),
+            // A request waits for its event; holding events back to fill batches costs more than it gains.
+            ("linger.ms", "0"),
+            ("compression.type", "lz4"),
+            ("queue.buffering.max.messages", "100000"),
+            ("queue.buffering.max.kbytes", "65536"),
+            ("reconnect.backoff.max.ms", "1000"),
+        ],
+        &[
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("partitioner", "murmur2_random"),
+            ("message.timeout.ms", &message_timeout),
+        ],
+    )
+}
+
+impl Publisher {
+    /// A publisher that waits for [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// See [`PublisherError`].
+    pub fn new(config: &Config, metrics: &mut Registry) -> Result<Self, PublisherError> {
+        let client = client_config(&config.kafka, &config.orders)?;
+        Ok(Self {
+            producer: RwLock::new(client.create()?),
+            config: client,
+            codec: OnceLock::new(),
+            topic: config.topics.order_topic.clone(),
+            delivery_timeout: config.orders.delivery_timeout,
+            obstacle: watch::Sender::new(Some("starting".to_owned())),
+            metrics: PublisherMetrics::register(metrics),
+        })
+    }
+
+    /// From here on events can be encoded and so published.
+    pub fn begin(&self, codec: EventCodec) {
+        if self.codec.set(codec).is_ok() {
+            self.obstacle.send_replace(None);
+        }
+    }
+
+    /// Tells why events cannot be published yet.
+    pub fn waits_for(&self, reason: &str) {
+        self.obstacle.send_replace(Some(reason.to_owned()));
+    }
+
+    /// Why events cannot be published just now, for a person; `None` if they can.
+    pub fn obstacle(&self) -> Option<String> {
+        self.obstacle.borrow().clone()
+    }
+
+    /// Publishes an event and waits for its delivery report: on success it is in the log of every in-sync
+    /// replica, at that position.
+    ///
+    /// # Errors
+    /// See [`PublishError`]. Nothing of the event is kept for later.
+    pub async fn publish(
+        &self,
+        event: &OrderEvent,
+        id: Uuid,
+        trace: TraceContext,
+    ) -> Result<Position, PublishError> {
+        let began = Instant::now();
+        let published = self.deliver(event, id, trace).await;
+        self.metrics.published(event.event_type, &published, began.elapsed());
+        published
+    }
+
+    async fn deliver(
+        &self,
+        event: &OrderEvent,
+        id: Uuid,
+        trace: TraceContext,
+    ) -> Result<Position, PublishError> {
+        let codec = self.codec.get().ok_or_else(|| {
+            PublishError::NotReady(self.obstacle().unwrap_or_else(|| "starting".to_owned()))
+        })?;
+        let mut value = Vec::with_capacity(256);
+        codec.encode(event, &mut value).map_err(|error| PublishError::Encode(Arc::new(error)))?;
+        let headers = EventHeaders {
+            id: &id.to_string(),
+            event_type: event.event_type,
+            source: SOURCE,
+            time: &event.timestamp,
+            trace,
+        };
+        let record =
+            FutureRecord::to(&self.topic).key(&event.order_id).payload(&value).headers(headers.to_kafka());
+
+        let queued = self.producer.read().unwrap_or_else(PoisonError::into_inner).send_result(record);
+        let report = queued.map_err(|(error, _)| self.not_queued(error))?;
+        match tokio::time::timeout(self.delivery_timeout, report).await {
+            Ok(Ok(Ok(delivery))) => Ok(Position {
+                topic: self.topic.clone(),
+                partition: delivery.partition,
+                offset: delivery.offset,
+            }),
+            Ok(Ok(Err((error, _)))) => Err(not_delivered(error)),
+            // The producer was replaced with the event in flight, or the report is late.
+            Ok(Err(_)) | Err(_) => Err(PublishError::Unknown),
+        }
+    }
+
+    fn not_queued(&self, error: KafkaError) -> PublishError {
+        match error.rdkafka_error_code() {
+            Some(Code::QueueFull) => PublishError::QueueFull,
+            Some(Code::Fatal) => {
+                self.replace_producer();
+                PublishError::Rejected(error)
+            }
+            _ => not_delivered(error),
+        }
+    }
+
+    /// An idempotent producer that lost its place in the log (KIP-98, KIP-360) cannot go on, a new one can.
+    fn replace_producer(&self) {
+        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        let Some((code, reason)) = producer.client().fatal_error() else {
+            // Somebody else was quicker.
+            return;
+        };
+        match self.config.create() {
+            Ok(new) => {
+                error!(%code, reason, "the producer failed for good; a new one takes its place");
+                *producer = new;
+            }
+            Err(error) => error!(%error, "no new producer can be made"),
+        }
+    }
+
+    /// Waits until everything queued is delivered or has failed, for at most `patience`.
+    pub async fn flush(&self, patience: Duration) {
+        let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let flushed = spawn_blocking(move || producer.flush(patience)).await;
+        if let Ok(Err(error)) = flushed {
+            warn!(%error, "events were still unconfirmed when the time was up");
+        }
+    }
+
+    /// Asks the brokers for the topic; they must know a leader of each of its partitions.
+    fn ask_brokers(&self) -> Result<(), String> {
+        let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let servers = || self.config.get("bootstrap.servers").unwrap_or_default();
+        let metadata = producer
+            .client()
+            .fetch_metadata(Some(&self.topic), WATCH_INTERVAL)
+            .map_err(|error| format!("the brokers at {} do not answer: {error}", servers()))?;
+        let topic = metadata.topics().first();
+        let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
+        if partitions.is_empty() || partitions.iter().any(|partition| partition.leader() < 0) {
+            return Err(format!("topic {} is not there, or has a partition without a leader", self.topic));
+        }
+        Ok(())
+    }
+}
+
+fn not_delivered(error: KafkaError) -> PublishError {
+    match error.rdkafka_error_code() {
+        Some(Code::MessageSizeTooLarge) => PublishError::TooLarge,
+        // librdkafka gave up on it; what it had sent may have arrived.
+        Some(Code::MessageTimedOut | Code::PurgeInflight | Code::Fatal) => PublishError::Unknown,
+        _ => PublishError::Rejected(error),
+    }
+}
+
+/// Keeps [`Publisher::obstacle`] true to the brokers' state, until `stop`.
+pub async fn watch_broker(publisher: Arc<Publisher>, stop: CancellationToken) {
+    let watch = async {
+        loop {
+            tokio::time::sleep(WATCH_INTERVAL).await;
+            if publisher.codec.get().is_none() {
+                continue;
+            }
+            let asked = publisher.clone();
+            let Ok(answer) = spawn_blocking(move || asked.ask_brokers()).await else { continue };
+            let obstacle = answer.err();
+            match (publisher.obstacle.send_replace(obstacle.clone()), obstacle) {
+                (None, Some(reason)) => warn!(reason, "cannot publish"),
+                (Some(_), None) => info!("can publish again"),
+                _ => {}
+            }
+        }
+    };
+    stop.run_until_cancelled(watch).await;
+}
