@@ -1,4 +1,4 @@
-//! The settings of the service; `docs` of each field are its `--help`.
+//! The settings of the service.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -67,20 +67,12 @@ pub struct OrderSettings {
     pub max_items: u32,
 
     /// Put before an order id of digits only, with a dash; empty turns it off.
-    #[arg(long, env = "ORDER_ID_PREFIX", default_value = "ORD", value_parser = id_prefix)]
+    #[arg(long, env = "ORDER_ID_PREFIX", default_value = "ORD", value_parser = order_events::order_id::prefix)]
     pub order_id_prefix: String,
 
     /// When an event that the broker has not confirmed is answered with 503.
     #[arg(long, env = "DELIVERY_TIMEOUT", default_value = "10s", value_parser = delivery_timeout)]
     pub delivery_timeout: Duration,
-}
-
-fn id_prefix(text: &str) -> Result<String, String> {
-    if text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        Ok(text.to_owned())
-    } else {
-        Err("at most 32 letters and digits are allowed".to_owned())
-    }
 }
 
 /// librdkafka looks at its time-outs once a second; below two seconds there would be nothing to look at.

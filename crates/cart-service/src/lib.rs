@@ -4,7 +4,6 @@
 //! to Kafka and waits for the delivery report; only then is the client answered with a 2xx. The service keeps
 //! nothing of it.
 
-pub mod bootstrap;
 pub mod config;
 pub mod error;
 pub mod idempotency;
@@ -17,6 +16,9 @@ pub mod state;
 
 use std::sync::Arc;
 
+use order_events::EventCodec;
+use order_events::bootstrap::{Bootstrap, BootstrapError};
+use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
@@ -26,7 +28,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::bootstrap::BootstrapError;
 use crate::config::Config;
 use crate::publisher::{Publisher, PublisherError};
 use crate::state::AppState;
@@ -58,15 +59,31 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.shutdown_timeout));
     let watch = tokio::spawn(publisher::watch_broker(publisher.clone(), stop.clone()));
 
-    let booted = stop.run_until_cancelled(bootstrap::bootstrap(&config, &publisher)).await;
-    if let None | Some(Ok(())) = booted {
-        shutdown.cancelled().await;
-    }
+    let booted = stop.run_until_cancelled(boot(&config, &publisher)).await;
+    let booted = match booted {
+        Some(Ok(codec)) => {
+            publisher.begin(codec);
+            info!(topic = config.topics.order_topic, "ready to publish");
+            shutdown.cancelled().await;
+            Ok(())
+        }
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
     stop.cancel();
     // Neither task fails: a panic in one has been logged already.
     let _ = server.await;
     let _ = watch.await;
     publisher.flush(config.orders.delivery_timeout).await;
     info!("stopped");
-    booted.unwrap_or(Ok(())).map_err(RunError::from)
+    Ok(booted?)
+}
+
+/// Sees to the topic and the schema, however long it takes.
+async fn boot(config: &Config, publisher: &Publisher) -> Result<EventCodec, BootstrapError> {
+    let waiting = |reason: &str| publisher.waits_for(reason);
+    let bootstrap = Bootstrap::new(&config.kafka, &config.registry, &waiting)?;
+    let topic = TopicSpec::events(&config.topics);
+    let ((), codec) = tokio::try_join!(bootstrap.topic(&topic), bootstrap.codec(&config.topics.order_topic))?;
+    Ok(codec)
 }

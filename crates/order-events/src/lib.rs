@@ -4,6 +4,7 @@
 //! nothing else. An event goes through [`EventCodec`] into a record's value, [`headers`] beside it and the
 //! [order id](OrderId) as its key.
 
+pub mod bootstrap;
 pub mod codec;
 pub mod config;
 pub mod headers;

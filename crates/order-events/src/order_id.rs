@@ -64,6 +64,18 @@ impl fmt::Display for OrderId {
     }
 }
 
+/// Reads the setting for the prefix of ids that are digits only.
+///
+/// # Errors
+/// What is allowed.
+pub fn prefix(text: &str) -> Result<String, String> {
+    if text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        Ok(text.to_owned())
+    } else {
+        Err("at most 32 letters and digits are allowed".to_owned())
+    }
+}
+
 /// The rule that an order id breaks.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OrderIdError {

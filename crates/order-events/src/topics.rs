@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 use tracing::info;
 
-use crate::config::KafkaConfig;
+use crate::config::{KafkaConfig, TopicArgs};
 
 /// How long one question to the cluster may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,10 +26,27 @@ pub struct TopicSpec<'a> {
     pub settings: &'a [(&'a str, &'a str)],
 }
 
-/// Events and dead letters are dropped after their time: this many milliseconds.
-pub const EVENTS_RETENTION_MS: &str = "604800000";
-/// See [`EVENTS_RETENTION_MS`].
-pub const DEAD_LETTERS_RETENTION_MS: &str = "2592000000";
+impl<'a> TopicSpec<'a> {
+    /// The events: kept for 7 days.
+    pub fn events(args: &'a TopicArgs) -> Self {
+        Self {
+            name: &args.order_topic,
+            partitions: args.topic_partitions,
+            replication_factor: args.topic_replication_factor,
+            settings: &[("cleanup.policy", "delete"), ("retention.ms", "604800000")],
+        }
+    }
+
+    /// The dead letters: one partition, kept for 30 days.
+    pub fn dead_letters(name: &'a str, args: &TopicArgs) -> Self {
+        Self {
+            name,
+            partitions: 1,
+            replication_factor: args.topic_replication_factor,
+            settings: &[("cleanup.policy", "delete"), ("retention.ms", "2592000000")],
+        }
+    }
+}
 
 /// Why a topic is not as it should be.
 #[derive(Debug, Error)]

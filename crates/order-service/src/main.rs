@@ -1,3 +1,28 @@
-//! Consumes order events from Kafka and serves the orders over HTTP.
+//! The `order-service` program: reads the settings, sets up the log, and runs the service until it is told to
+//! stop.
 
-fn main() {}
+use std::process::ExitCode;
+
+use order_service::config::{Command, Config, Settings};
+use service_runtime::{probe, server, settings, shutdown, telemetry};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let given: Settings = settings::parse();
+    if let Some(Command::Healthcheck) = given.command {
+        return probe::ready(given.port);
+    }
+    let config =
+        Config::new(given, std::env::vars()).unwrap_or_else(|error| settings::refuse(&error.to_string()));
+    if let Err(error) = telemetry::init(&config.log) {
+        settings::refuse(&error.to_string());
+    }
+    let shutdown = match shutdown::on_signal() {
+        Ok(shutdown) => shutdown,
+        Err(error) => return service_runtime::exit(Err(error)),
+    };
+    match server::bind(config.bind, config.port).await {
+        Ok(listener) => service_runtime::exit(order_service::run(config, listener, shutdown).await),
+        Err(error) => service_runtime::exit(Err(error)),
+    }
+}

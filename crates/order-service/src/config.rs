@@ -1,0 +1,172 @@
+//! The settings of the service.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, topic_name};
+use rust_decimal::Decimal;
+use service_runtime::settings::{duration, positive_duration};
+use service_runtime::telemetry::LogArgs;
+
+use crate::fold::Rules;
+
+/// Consumes order events from Kafka and serves the orders over HTTP.
+///
+/// Every setting is an environment variable and a flag; the flag wins.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Settings {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Port of the HTTP server; 0 is any free one.
+    #[arg(long, env = "PORT", default_value_t = 8001)]
+    pub port: u16,
+
+    /// Address that the HTTP server listens on.
+    #[arg(long, env = "BIND", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    pub bind: IpAddr,
+
+    /// How long running requests may take after SIGTERM.
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = positive_duration)]
+    pub shutdown_timeout: Duration,
+
+    /// Settings of the orders themselves.
+    #[command(flatten)]
+    pub orders: OrderSettings,
+
+    /// See [`KafkaArgs`].
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    /// See [`TopicArgs`].
+    #[command(flatten)]
+    pub topics: TopicArgs,
+
+    /// The topic of the dead letters.
+    #[arg(long, env = "DLQ_TOPIC", default_value = "order-events-dlq", value_parser = topic_name, help_heading = "Topics")]
+    pub dlq_topic: String,
+
+    /// The consumer group; one per view of the orders.
+    #[arg(long, env = "CONSUMER_GROUP_ID", default_value = "order-service", value_parser = topic_name, help_heading = "Kafka")]
+    pub consumer_group_id: String,
+
+    /// See [`RegistryConfig`].
+    #[command(flatten)]
+    pub registry: RegistryConfig,
+
+    /// See [`LogArgs`].
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What the program can do besides serving.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Asks the service that runs on this machine, at PORT, whether it is ready: exit code 0 or 1.
+    Healthcheck,
+}
+
+/// How events are folded and orders are shown.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Orders")]
+pub struct OrderSettings {
+    /// Put before an order id of digits only, with a dash; empty turns it off.
+    #[arg(long, env = "ORDER_ID_PREFIX", default_value = "ORD", value_parser = order_events::order_id::prefix)]
+    pub order_id_prefix: String,
+
+    /// Shipping as a part of the total.
+    #[arg(long, env = "SHIPPING_RATE", default_value = "0.02", value_parser = rate)]
+    pub shipping_rate: Decimal,
+
+    /// What happens to a change of status that orders do not usually make: applied and counted, or refused.
+    #[arg(long, env = "STATUS_TRANSITIONS", value_enum, default_value_t = Transitions::Warn)]
+    pub status_transitions: Transitions,
+
+    /// How long an UPDATE waits for its order's CREATE; 0 refuses it at once.
+    #[arg(long, env = "UPDATE_GRACE", default_value = "2s", value_parser = duration)]
+    pub update_grace: Duration,
+
+    /// Not ready while a partition has more records than this that are not processed.
+    #[arg(long, env = "READY_MAX_LAG", default_value_t = 10_000, value_parser = clap::value_parser!(i64).range(0..))]
+    pub ready_max_lag: i64,
+}
+
+/// What happens to an unusual change of status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Transitions {
+    /// It is applied, counted and logged.
+    Warn,
+    /// It is refused.
+    Strict,
+}
+
+impl OrderSettings {
+    /// What of the settings matters to the fold.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            strict_transitions: self.status_transitions == Transitions::Strict,
+            update_grace: self.update_grace,
+        }
+    }
+}
+
+fn rate(text: &str) -> Result<Decimal, String> {
+    match text.trim().parse::<Decimal>() {
+        Ok(rate) if (Decimal::ZERO..=Decimal::ONE).contains(&rate) => Ok(rate),
+        _ => Err("a number from 0 to 1 is expected, for example 0.02".to_owned()),
+    }
+}
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// See [`Settings::port`].
+    pub port: u16,
+    /// See [`Settings::bind`].
+    pub bind: IpAddr,
+    /// See [`Settings::shutdown_timeout`].
+    pub shutdown_timeout: Duration,
+    /// See [`OrderSettings`].
+    pub orders: OrderSettings,
+    /// The brokers and the user's librdkafka properties.
+    pub kafka: KafkaConfig,
+    /// See [`TopicArgs`].
+    pub topics: TopicArgs,
+    /// See [`Settings::dlq_topic`].
+    pub dlq_topic: String,
+    /// See [`Settings::consumer_group_id`].
+    pub consumer_group_id: String,
+    /// See [`RegistryConfig`].
+    pub registry: RegistryConfig,
+    /// See [`LogArgs`].
+    pub log: LogArgs,
+}
+
+impl Config {
+    /// Checks what clap cannot: the librdkafka properties among the environment variables.
+    ///
+    /// # Errors
+    /// The first property that librdkafka refuses or that the service needs otherwise.
+    pub fn new(
+        settings: Settings,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, PropertyError> {
+        let kafka = KafkaConfig::new(&settings.kafka, environment)?;
+        crate::consumer::client_config(&kafka, &settings.consumer_group_id)?;
+        Ok(Self {
+            port: settings.port,
+            bind: settings.bind,
+            shutdown_timeout: settings.shutdown_timeout,
+            orders: settings.orders,
+            kafka,
+            topics: settings.topics,
+            dlq_topic: settings.dlq_topic,
+            consumer_group_id: settings.consumer_group_id,
+            registry: settings.registry,
+            log: settings.log,
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! The problems of this service, as clients see them.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use service_runtime::{Problem, ProblemType};
+
+/// When a client may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+const UNKNOWN_ORDER: ProblemType =
+    ProblemType { slug: "unknown-order", title: "No such order", status: StatusCode::NOT_FOUND };
+
+const UNKNOWN_TOPIC: ProblemType =
+    ProblemType { slug: "unknown-topic", title: "No such topic", status: StatusCode::NOT_FOUND };
+
+const NOT_READY: ProblemType =
+    ProblemType { slug: "not-ready", title: "Not ready", status: StatusCode::SERVICE_UNAVAILABLE };
+
+/// There is no order with this id.
+pub fn unknown_order(order_id: &str) -> Problem {
+    let detail = format!("There is no order {order_id}. One that was just created may not be processed yet.");
+    Problem::new(UNKNOWN_ORDER, detail)
+}
+
+/// The orders of another topic were asked for.
+pub fn unknown_topic(asked: &str, ours: &str) -> Problem {
+    Problem::new(UNKNOWN_TOPIC, format!("This service has the orders of topic {ours}, not of {asked}."))
+}
+
+/// The service cannot answer yet.
+pub fn not_ready(reason: &str) -> Problem {
+    Problem::new(NOT_READY, format!("Not ready: {reason}.")).retry_after(RETRY_AFTER)
+}

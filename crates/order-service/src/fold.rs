@@ -1,0 +1,423 @@
+//! The fold: what an event makes of an order. Pure: no clock, no I/O, no chance.
+
+use std::time::Duration;
+
+use order_events::{CreateOrderPayload, OrderEvent, Payload, Status};
+
+use crate::event_key::{EventKey, fingerprint};
+use crate::outcome::{Outcome, Reason, Rejection};
+
+/// How many events an order remembers; a copy of an older one would be taken for a new event. The CREATE is
+/// always remembered.
+pub const MAX_REMEMBERED: usize = 64;
+
+/// How many updates may wait for one order's CREATE.
+pub const MAX_HELD: usize = 16;
+
+/// What is known of one order id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderState {
+    /// The order, once its CREATE was applied; until then there are only held updates. Its `status` is the
+    /// current one.
+    pub order: Option<CreateOrderPayload>,
+    /// The timestamp of the last event that was applied.
+    pub updated_at: String,
+    /// The events that were applied, the oldest first.
+    pub applied: Vec<AppliedEvent>,
+    /// Updates that wait for the CREATE, in the order in which they came.
+    pub held: Vec<HeldUpdate>,
+}
+
+/// What is remembered of an event that was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppliedEvent {
+    /// Knows a second copy.
+    pub key: EventKey,
+    /// Knows another event with the same id.
+    pub fingerprint: u64,
+    /// Where it was in the order's partition of the events topic.
+    pub offset: i64,
+}
+
+/// An update that came before its order's CREATE.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldUpdate {
+    /// The event, as it will be remembered.
+    pub event: AppliedEvent,
+    /// The status that it asks for.
+    pub status: String,
+    /// The event's own timestamp.
+    pub timestamp: String,
+    /// When it is given up, in milliseconds since 1970.
+    pub give_up_at: i64,
+}
+
+/// An event, with what of its record matters to the fold.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// What happened.
+    pub event: OrderEvent,
+    /// The id that a second copy has too.
+    pub key: EventKey,
+    /// Where it is in its partition.
+    pub offset: i64,
+}
+
+/// The rules that are a matter of configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Whether an unusual change of status is refused.
+    pub strict_transitions: bool,
+    /// How long an update waits for its order's CREATE.
+    pub update_grace: Duration,
+}
+
+/// What one event did.
+#[derive(Debug, PartialEq)]
+pub struct Folded {
+    /// What is known of the order now; `None` while nothing is.
+    pub state: Option<OrderState>,
+    /// What became of the event.
+    pub outcome: Outcome,
+    /// What became of the updates that had waited for it. Empty but for a CREATE that had some waiting.
+    pub released: Vec<(HeldUpdate, Outcome)>,
+}
+
+/// Applies `incoming` to what is known of its order. `now` is in milliseconds since 1970.
+pub fn fold(state: Option<OrderState>, incoming: Incoming, rules: &Rules, now: i64) -> Folded {
+    let Incoming { event, key, offset } = incoming;
+    let remembered = AppliedEvent { key, fingerprint: fingerprint(&event.payload), offset };
+    if let Some(seen) = state.as_ref().and_then(|state| state.seen(key)) {
+        let outcome = if seen.fingerprint == remembered.fingerprint {
+            Outcome::Duplicate
+        } else {
+            reject(Reason::IdempotencyConflict, "another event with the same id was processed before")
+        };
+        return Folded { state, outcome, released: Vec::new() };
+    }
+    match event.payload {
+        Payload::Create(create) => apply_create(state, create, event.timestamp, remembered, rules),
+        Payload::Update(update) => {
+            apply_update(state, update.status, event.timestamp, remembered, rules, now)
+        }
+    }
+}
+
+/// Gives up the updates whose time is over. Returns the state without them, and them.
+pub fn expire(mut state: OrderState, now: i64) -> (Option<OrderState>, Vec<(HeldUpdate, Outcome)>) {
+    let given_up = state.held.extract_if(.., |held| held.give_up_at <= now).map(|held| {
+        (held, reject(Reason::UnknownOrder, "no CREATE of the order came within the grace period"))
+    });
+    let given_up = given_up.collect();
+    let nothing_left = state.order.is_none() && state.held.is_empty();
+    ((!nothing_left).then_some(state), given_up)
+}
+
+impl OrderState {
+    /// The event with this key, if it was applied or is held.
+    fn seen(&self, key: EventKey) -> Option<&AppliedEvent> {
+        self.applied.iter().chain(self.held.iter().map(|held| &held.event)).find(|event| event.key == key)
+    }
+
+    fn remember(&mut self, event: AppliedEvent) {
+        if self.applied.len() == MAX_REMEMBERED {
+            self.applied.remove(1);
+        }
+        self.applied.push(event);
+    }
+}
+
+fn apply_create(
+    state: Option<OrderState>,
+    mut create: CreateOrderPayload,
+    timestamp: String,
+    event: AppliedEvent,
+    rules: &Rules,
+) -> Folded {
+    if state.as_ref().is_some_and(|state| state.order.is_some()) {
+        let outcome = reject(Reason::DuplicateOrder, "the order exists already");
+        return Folded { state, outcome, released: Vec::new() };
+    }
+    create.status = canonical(create.status);
+    let held = state.map(|state| state.held).unwrap_or_default();
+    let mut state =
+        OrderState { order: Some(create), updated_at: timestamp, applied: vec![event], held: Vec::new() };
+    let released = held
+        .into_iter()
+        .map(|held| {
+            let outcome = change_status(&mut state, held.status.clone(), &held.timestamp, held.event, rules);
+            (held, outcome)
+        })
+        .collect();
+    Folded { state: Some(state), outcome: Outcome::Applied { unusual: false }, released }
+}
+
+fn apply_update(
+    state: Option<OrderState>,
+    status: String,
+    timestamp: String,
+    event: AppliedEvent,
+    rules: &Rules,
+    now: i64,
+) -> Folded {
+    let mut state = state.unwrap_or(OrderState {
+        order: None,
+        updated_at: String::new(),
+        applied: Vec::new(),
+        held: Vec::new(),
+    });
+    let outcome = if state.order.is_some() {
+        change_status(&mut state, status, &timestamp, event, rules)
+    } else if state.held.len() == MAX_HELD || rules.update_grace.is_zero() {
+        reject(Reason::UnknownOrder, "the order does not exist")
+    } else {
+        let grace = i64::try_from(rules.update_grace.as_millis()).unwrap_or(i64::MAX);
+        state.held.push(HeldUpdate { event, status, timestamp, give_up_at: now.saturating_add(grace) });
+        Outcome::Held
+    };
+    let nothing_known = state.order.is_none() && state.held.is_empty();
+    Folded { state: (!nothing_known).then_some(state), outcome, released: Vec::new() }
+}
+
+/// Gives an order that exists a new status.
+fn change_status(
+    state: &mut OrderState,
+    status: String,
+    timestamp: &str,
+    event: AppliedEvent,
+    rules: &Rules,
+) -> Outcome {
+    let Some(order) = &mut state.order else {
+        return reject(Reason::UnknownOrder, "the order does not exist");
+    };
+    let status = canonical(status);
+    let unusual = !is_usual(&order.status, &status);
+    if unusual && rules.strict_transitions {
+        let detail = format!("an order that is {} cannot become {status}", order.status);
+        return Outcome::DeadLettered(Rejection { reason: Reason::IllegalTransition, detail });
+    }
+    order.status = status;
+    timestamp.clone_into(&mut state.updated_at);
+    state.remember(event);
+    Outcome::Applied { unusual }
+}
+
+/// A status in its canonical spelling; one that is unknown here stays as it is.
+fn canonical(status: String) -> String {
+    match status.parse::<Status>() {
+        Ok(known) => known.as_str().to_owned(),
+        Err(_) => status,
+    }
+}
+
+fn is_usual(from: &str, to: &str) -> bool {
+    matches!((from.parse::<Status>(), to.parse::<Status>()), (Ok(from), Ok(to)) if from.may_become(to))
+}
+
+fn reject(reason: Reason, detail: &str) -> Outcome {
+    Outcome::DeadLettered(Rejection { reason, detail: detail.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use order_events::{EventType, OrderItem, UpdateOrderPayload};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LENIENT: Rules = Rules { strict_transitions: false, update_grace: Duration::from_secs(2) };
+    const STRICT: Rules = Rules { strict_transitions: true, ..LENIENT };
+    const APPLIED: Outcome = Outcome::Applied { unusual: false };
+
+    fn incoming(id: u8, offset: i64, payload: Payload) -> Incoming {
+        let event_type: EventType = payload.event_type();
+        let timestamp = format!("t{offset}");
+        Incoming {
+            event: OrderEvent { event_type, order_id: "ORD-1".into(), timestamp, payload },
+            key: EventKey([id; 16]),
+            offset,
+        }
+    }
+
+    fn create(id: u8, offset: i64) -> Incoming {
+        let payload = CreateOrderPayload {
+            customer_id: format!("CUST-{id}"),
+            order_date: "d".into(),
+            items: vec![OrderItem { item_id: "ITEM-1".into(), quantity: 1, price: 1.0 }],
+            total_amount: 1.0,
+            currency: "USD".into(),
+            status: "NEW".into(),
+        };
+        incoming(id, offset, Payload::Create(payload))
+    }
+
+    fn update(id: u8, offset: i64, status: &str) -> Incoming {
+        incoming(id, offset, Payload::Update(UpdateOrderPayload { status: status.into() }))
+    }
+
+    /// Folds all of them, a millisecond apart; gives the last state and every outcome by offset.
+    fn run(
+        rules: &Rules,
+        events: impl IntoIterator<Item = Incoming>,
+    ) -> (Option<OrderState>, Vec<(i64, Outcome)>) {
+        let mut state = None;
+        let mut outcomes = Vec::new();
+        for (now, event) in (0..).zip(events) {
+            let offset = event.offset;
+            let folded = fold(state, event, rules, now);
+            state = folded.state;
+            outcomes.push((offset, folded.outcome));
+            outcomes.extend(folded.released.into_iter().map(|(held, outcome)| (held.event.offset, outcome)));
+        }
+        (state, outcomes)
+    }
+
+    fn status(state: &Option<OrderState>) -> &str {
+        &state.as_ref().unwrap().order.as_ref().unwrap().status
+    }
+
+    fn reason(outcome: &Outcome) -> Option<Reason> {
+        match outcome {
+            Outcome::DeadLettered(rejection) => Some(rejection.reason),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn an_order_is_created_and_changes() {
+        let (state, outcomes) =
+            run(&STRICT, [create(1, 0), update(2, 1, "Confirmed"), update(3, 2, "shipped")]);
+        assert_eq!(status(&state), "shipped");
+        assert_eq!(state.unwrap().updated_at, "t2");
+        assert!(outcomes.iter().all(|(_, outcome)| *outcome == APPLIED), "{outcomes:?}");
+    }
+
+    #[test]
+    fn a_second_copy_is_ignored_and_a_second_order_is_refused() {
+        let (state, outcomes) = run(&STRICT, [create(1, 0), create(1, 1), create(2, 2)]);
+        assert_eq!(outcomes[1].1, Outcome::Duplicate);
+        assert_eq!(reason(&outcomes[2].1), Some(Reason::DuplicateOrder));
+        assert_eq!(state.unwrap().order.unwrap().customer_id, "CUST-1");
+    }
+
+    #[test]
+    fn the_same_id_with_another_content_is_a_conflict() {
+        let (state, outcomes) = run(
+            &LENIENT,
+            [create(1, 0), update(2, 1, "pending"), update(2, 2, "cancelled"), update(1, 3, "shipped")],
+        );
+        assert_eq!(reason(&outcomes[2].1), Some(Reason::IdempotencyConflict));
+        assert_eq!(reason(&outcomes[3].1), Some(Reason::IdempotencyConflict));
+        assert_eq!(status(&state), "pending");
+    }
+
+    #[test]
+    fn an_update_before_its_create_waits_and_is_applied_in_order() {
+        let (state, outcomes) = run(
+            &STRICT,
+            [update(2, 0, "confirmed"), update(3, 1, "shipped"), update(2, 2, "confirmed"), create(1, 3)],
+        );
+        assert_eq!(
+            outcomes,
+            [
+                (0, Outcome::Held),
+                (1, Outcome::Held),
+                (2, Outcome::Duplicate),
+                (3, APPLIED),
+                (0, APPLIED),
+                (1, APPLIED)
+            ]
+        );
+        assert_eq!(status(&state), "shipped");
+        let state = state.unwrap();
+        assert!(state.held.is_empty());
+        assert_eq!(state.applied.iter().map(|event| event.offset).collect::<Vec<_>>(), [3, 0, 1]);
+    }
+
+    #[test]
+    fn an_update_that_waited_too_long_is_given_up() {
+        let (state, _) = run(&LENIENT, [update(2, 0, "confirmed"), update(3, 1, "shipped")]);
+        let (state, given_up) = expire(state.unwrap(), 2000);
+        assert_eq!(given_up.len(), 1);
+        assert_eq!(given_up[0].0.event.offset, 0);
+        assert_eq!(reason(&given_up[0].1), Some(Reason::UnknownOrder));
+        let (state, given_up) = expire(state.unwrap(), 2001);
+        assert_eq!((state, given_up.len()), (None, 1));
+    }
+
+    #[test]
+    fn without_grace_or_room_an_early_update_is_refused_at_once() {
+        let rules = Rules { update_grace: Duration::ZERO, ..LENIENT };
+        let (state, outcomes) = run(&rules, [update(2, 0, "confirmed")]);
+        assert_eq!((state, reason(&outcomes[0].1)), (None, Some(Reason::UnknownOrder)));
+
+        let many = (0..=u8::try_from(MAX_HELD).unwrap()).map(|id| update(id, id.into(), "confirmed"));
+        let (state, outcomes) = run(&LENIENT, many);
+        assert_eq!(state.unwrap().held.len(), MAX_HELD);
+        assert_eq!(reason(&outcomes[MAX_HELD].1), Some(Reason::UnknownOrder));
+    }
+
+    #[test]
+    fn an_unusual_change_is_counted_or_refused() {
+        for (from, to) in [("shipped", "pending"), ("delivered", "cancelled"), ("confirmed", "gift-wrapped")]
+        {
+            let events = || [create(1, 0), update(2, 1, from), update(3, 2, to)];
+            let (state, outcomes) = run(&LENIENT, events());
+            assert_eq!((status(&state), &outcomes[2].1), (to, &Outcome::Applied { unusual: true }));
+            let (state, outcomes) = run(&STRICT, events());
+            assert_eq!((status(&state), reason(&outcomes[2].1)), (from, Some(Reason::IllegalTransition)));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_keeps_the_create() {
+        let updates = (2..=250).map(|id| update(id, id.into(), "pending"));
+        let (state, _) = run(&LENIENT, std::iter::once(create(1, 1)).chain(updates));
+        let state = state.unwrap();
+        assert_eq!(state.applied.len(), MAX_REMEMBERED);
+        assert_eq!((state.applied[0].offset, state.applied.last().unwrap().offset), (1, 250));
+    }
+
+    fn any_incoming(offset: i64) -> impl Strategy<Value = Incoming> {
+        let status = prop::sample::select(vec!["pending", "shipped", "cancelled", "odd"]);
+        prop_oneof![
+            (0u8..6).prop_map(move |id| create(id, offset)),
+            (0u8..6, status).prop_map(move |(id, status)| update(id, offset, status)),
+        ]
+    }
+
+    proptest! {
+        /// A batch that is folded again after a crash sees each event twice: nothing changes the second time.
+        #[test]
+        fn folding_everything_again_changes_nothing(
+            events in (0..30_i64).map(any_incoming).collect::<Vec<_>>(),
+            strict in any::<bool>(),
+        ) {
+            let rules = if strict { STRICT } else { LENIENT };
+            let (once, outcomes) = run(&rules, events.clone());
+            let mut again = once.clone();
+            for event in events {
+                let last = outcomes.iter().rfind(|(offset, _)| *offset == event.offset);
+                let applied = matches!(last, Some((_, Outcome::Applied { .. } | Outcome::Held)));
+                if applied {
+                    let folded = fold(again, event, &rules, 0);
+                    prop_assert_eq!(folded.outcome, Outcome::Duplicate);
+                    again = folded.state;
+                }
+            }
+            prop_assert_eq!(again, once);
+        }
+
+        /// Every event that was held is either still held or has come to an end.
+        #[test]
+        fn nothing_held_is_forgotten(events in (0..30_i64).map(any_incoming).collect::<Vec<_>>()) {
+            let (state, outcomes) = run(&LENIENT, events);
+            let held = |(offset, outcome): &(i64, Outcome)| (*outcome == Outcome::Held).then_some(*offset);
+            for offset in outcomes.iter().filter_map(held) {
+                let ended = outcomes.iter().any(|(o, outcome)| *o == offset && *outcome != Outcome::Held);
+                let waits = state.as_ref().is_some_and(|state| state.held.iter().any(|held| held.event.offset == offset));
+                prop_assert!(ended != waits);
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The HTTP interface.
+
+mod health;
+mod order_details;
+mod order_ids;
+
+use axum::Router;
+use axum::routing::get;
+use service_runtime::observe;
+
+use crate::state::AppState;
+
+/// Every route of the service.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/order-details", get(order_details::order_details))
+        .route("/getAllOrderIdsFromTopic", get(order_ids::all_order_ids))
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(observe::metrics))
+        .with_state(state)
+}
