@@ -15,6 +15,7 @@ use schema_registry_converter::async_impl::schema_registry::{
 use schema_registry_converter::avro_common::AvroSchema;
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SrCall, SuppliedSchema};
+use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
 use tracing::{info, warn};
@@ -89,6 +90,13 @@ pub enum FetchError {
     Permanent(#[from] Undecodable),
 }
 
+/// A subject's compatibility level, as the registry tells it.
+#[derive(Deserialize)]
+struct Level {
+    #[serde(rename = "compatibilityLevel")]
+    name: String,
+}
+
 /// A client of one schema registry (Confluent's API: Confluent, Apicurio's `ccompat`, Karapace, Redpanda).
 pub struct Registry {
     config: RegistryConfig,
@@ -131,15 +139,25 @@ impl Registry {
             return self.look_up(subject, schema).await;
         }
         let had_a_level = self.ensure_compatibility_level(subject).await?;
-        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
-        let registered = post_schema(&self.settings, subject.to_owned(), supplied)
-            .await
-            .map_err(|error| self.refusal(subject, &error))?;
+        // When two services register a subject's first schema at once, Apicurio tells one of them that there
+        // is one already; by then there is.
+        let id = match self.register(subject, schema).await {
+            Err(RegisterError::Refused { .. }) if !had_a_level => self.register(subject, schema).await?,
+            registered => registered?,
+        };
         if !had_a_level {
             self.ensure_compatibility_level(subject).await?;
         }
-        info!(subject, id = registered.id, "schema registered");
-        Ok(registered.id)
+        info!(subject, id, "schema registered");
+        Ok(id)
+    }
+
+    async fn register(&self, subject: &str, schema: &str) -> Result<SchemaId, RegisterError> {
+        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
+        match post_schema(&self.settings, subject.to_owned(), supplied).await {
+            Ok(registered) => Ok(registered.id),
+            Err(error) => Err(self.refusal(subject, &error)),
+        }
     }
 
     async fn look_up(&self, subject: &str, schema: &str) -> Result<SchemaId, RegisterError> {
@@ -156,13 +174,17 @@ impl Registry {
         }
     }
 
-    /// Sets the subject's compatibility level if it has none of its own. Returns whether the subject was
+    /// Sets the subject's compatibility level if it has none, or the level NONE. Returns whether the subject was
     /// there to have one. A registry that does not let us is asked no further: its level is its business.
     async fn ensure_compatibility_level(&self, subject: &str) -> Result<bool, RegistryUnavailable> {
         let url = format!("{}/config/{}", self.config.url, subject.replace('/', "%2F"));
-        let has = self.send(self.http.get(&url)).await?;
-        if has.status().is_success() {
-            return Ok(true);
+        let now = self.send(self.http.get(&url)).await?;
+        if now.status().is_success() {
+            let level: Level = now.json().await.map_err(|error| self.unavailable(with_causes(&error)))?;
+            // Apicurio says NONE where none is set.
+            if level.name != "NONE" {
+                return Ok(true);
+            }
         }
         let set = self.send(self.http.put(&url).json(&json!({ "compatibility": COMPATIBILITY }))).await?;
         match set.status() {

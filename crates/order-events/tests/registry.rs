@@ -133,16 +133,24 @@ async fn a_refusal_stops_with_the_registrys_words_and_an_outage_does_not() {
 async fn the_compatibility_level_is_set_once_and_only_where_none_is_set() {
     let no_level = || Answer::json(404, json!({ "error_code": 40408, "message": "no level" }));
     let no_subject = || Answer::json(404, json!({ "error_code": 40401, "message": "no subject" }));
+    let level = |level| Answer::json(200, json!({ "compatibilityLevel": level }));
     let done = || Answer::json(200, json!({ "compatibility": "FULL_TRANSITIVE" }));
     let id = || Answer::json(200, json!({ "id": 1 }));
+    let exists = Answer::json(409, json!({ "error_code": 409, "message": "exists already" }));
     let (get, put) = ("GET /config/order-events-value", "PUT /config/order-events-value");
     let post = "POST /subjects/order-events-value/versions";
 
     let cases = [
-        (vec![done(), id()], vec![get, post]),
+        (vec![level("BACKWARD"), id()], vec![get, post]),
+        (vec![level("NONE"), done(), id()], vec![get, put, post]),
         (vec![no_level(), done(), id()], vec![get, put, post]),
         // Some registries want the subject before its level.
         (vec![no_subject(), no_subject(), id(), no_level(), done()], vec![get, put, post, get, put]),
+        // Another service was quicker with the first schema.
+        (
+            vec![no_subject(), no_subject(), exists, id(), level("FULL_TRANSITIVE")],
+            vec![get, put, post, post, get],
+        ),
         // Not allowed: not our business.
         (vec![no_level(), Answer::json(403, json!({})), id()], vec![get, put, post]),
     ];

@@ -90,7 +90,6 @@ async fn consume(
 ) -> Result<(), RunError> {
     let Some(codec) = stop.run_until_cancelled(boot(config, &progress)).await else { return Ok(()) };
     let codec = codec?;
-    progress.clear(Obstacle::Boot);
 
     let client =
         consumer::client_config(&config.kafka, &config.consumer_group_id).map_err(ConsumerError::from)?;

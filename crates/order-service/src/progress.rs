@@ -92,7 +92,7 @@ impl Progress {
         self.read(|inner| inner.last_beat.elapsed() < HUNG_AFTER)
     }
 
-    /// The partitions begin at these offsets and are restored when these ends are reached.
+    /// The boot is over: the partitions begin at these offsets and are restored when these ends are reached.
     pub fn begin(&self, partitions: impl IntoIterator<Item = (i32, i64, i64)>) {
         let partitions = partitions.into_iter().map(|(partition, position, end)| {
             let mut progress = PartitionProgress {
@@ -105,7 +105,10 @@ impl Progress {
             progress.update();
             (partition, progress)
         });
-        self.write(|inner| inner.partitions = partitions.collect());
+        self.write(|inner| {
+            inner.partitions = partitions.collect();
+            inner.obstacles.remove(&Obstacle::Boot);
+        });
     }
 
     /// The next offset to be processed is `position`.
@@ -175,7 +178,6 @@ mod tests {
     fn progress() -> Progress {
         let progress = Progress::new(100);
         progress.begin([(0, 0, 10), (1, 5, 5)]);
-        progress.clear(Obstacle::Boot);
         progress
     }
 
@@ -202,6 +204,7 @@ mod tests {
         assert_eq!(progress.unready_because().unwrap(), "the brokers do not answer");
         progress.clear(Obstacle::Brokers);
         assert!(progress.unready_because().unwrap().contains("restored"));
-        assert!(!Progress::new(0).is_restored());
+        let starting = Progress::new(0);
+        assert_eq!((starting.unready_because(), starting.is_restored()), (Some("starting".into()), false));
     }
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body};
@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::observe::{HttpMetrics, observe, tell_route};
-use crate::problem::{Problem, ProblemType, is_problem};
+use crate::problem::{Problem, ProblemType};
 
 /// The largest body that is read, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -35,7 +35,7 @@ async fn explain(OriginalUri(uri): OriginalUri, request: Request, next: Next) ->
     let method = request.method().clone();
     let response = next.run(request).await;
     let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) || is_problem(&response) {
+    if !(status.is_client_error() || status.is_server_error()) || is_explained(&response) {
         return response;
     }
     let (mut parts, plain) = response.into_parts();
@@ -58,7 +58,17 @@ async fn explain(OriginalUri(uri): OriginalUri, request: Request, next: Next) ->
     let (new_parts, body) = problem.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(new_parts.headers);
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        // What is left of the body is not read: the client must not send its next request behind it.
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Response::from_parts(parts, body)
+}
+
+/// Whether a handler has said in JSON what is wrong: as a problem, or as a health report.
+fn is_explained(response: &Response) -> bool {
+    let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    matches!(media_type, Some("application/problem+json" | "application/json"))
 }
 
 fn not_allowed(method: &Method, path: &str, allowed: Option<&str>) -> String {

@@ -159,11 +159,6 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Whether a response is a problem already.
-pub(crate) fn is_problem(response: &Response) -> bool {
-    response.headers().get(header::CONTENT_TYPE) == Some(&MEDIA_TYPE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,9 @@ fn one_line(error: &Error, mut command: Command) -> String {
         return format!("{} (see --help)", first.trim_start_matches("error: "));
     };
     let arg = command.get_arguments().find(|candidate| candidate.to_string() == arg);
-    let value = if arg.is_some_and(Arg::is_hide_env_values_set) { "(not shown)" } else { value };
+    // A URL may carry a password as well.
+    let secret = arg.is_some_and(Arg::is_hide_env_values_set) || value.contains('@');
+    let value = if secret { "(not shown)" } else { value };
     let reason = match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(allowed)) if !allowed.is_empty() => {
             format!("one of {}", allowed.join(", "))
@@ -118,9 +120,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let line = refusal(&["--auth", "hunter2"]);
-        assert!(line.starts_with("TEST_SETTINGS_AUTH=(not shown): "), "{line}");
-        assert!(!line.contains("hunter2"), "{line}");
+        for (flag, variable, value) in [
+            ("--auth", "TEST_SETTINGS_AUTH", "hunter2"),
+            ("--wait", "TEST_SETTINGS_WAIT", "http://u:hunter2@r"),
+        ] {
+            let line = refusal(&[flag, value]);
+            assert!(line.starts_with(&format!("{variable}=(not shown): ")), "{line}");
+            assert!(!line.contains("hunter2"), "{line}");
+        }
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! What operators look at.
+
+use end_to_end_tests::{World, eventually};
+
+#[tokio::test]
+async fn metrics_tell_requests_outcomes_lag_and_orders() {
+    let world = World::shared().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    cart.create("ORDER-1", 1).await;
+    cart.create(" ", 1).await;
+    cart.get("/a/path/that/nobody/has").await;
+    orders.order("ORDER-1", |_| true).await;
+
+    let expected = [
+        (&cart, r#"http_requests_total{method="POST",route="/create-order",status="201"}"#, 1.0),
+        (&cart, r#"http_requests_total{method="POST",route="/create-order",status="400"}"#, 1.0),
+        (&cart, r#"http_requests_total{method="GET",route="(none)",status="404"}"#, 1.0),
+        (
+            &cart,
+            r#"http_request_duration_seconds_count{method="POST",route="/create-order",status="201"}"#,
+            1.0,
+        ),
+        (&cart, r#"order_events_published_total{event_type="CREATE",outcome="delivered"}"#, 1.0),
+        (&cart, "order_event_delivery_seconds_count", 1.0),
+        (&orders, r#"order_events_consumed_total{outcome="applied",reason=""}"#, 1.0),
+        (&orders, "orders", 1.0),
+    ];
+    for (service, name, value) in expected {
+        assert_eq!(service.metric(name).await, Some(value), "{name}");
+    }
+    for partition in 0..3 {
+        let lag = format!(r#"order_events_lag{{partition="{partition}"}}"#);
+        eventually(&format!("{lag} is 0"), async || orders.metric(&lag).await.filter(|lag| *lag == 0.0))
+            .await;
+    }
+    let health = orders.get("/health").await.json;
+    let positions = health["partitions"].as_array().unwrap().iter().map(|p| p["position"].as_i64().unwrap());
+    assert_eq!(positions.sum::<i64>(), 1, "{health}");
+
+    let answer = cart.get("/metrics").await;
+    assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(answer.text.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn the_healthcheck_subcommand_asks_the_running_service() {
+    let world = World::shared().await;
+    let cart = world.cart().await;
+    let port = cart.port().to_string();
+    let here = world.fork().with("PORT", &port);
+    assert_eq!(here.run_with("cart-service", &["healthcheck"]).await.0, Some(0));
+    cart.stop().await;
+    let (code, said) = here.run_with("cart-service", &["healthcheck"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&format!("the service on port {port} is not ready")), "{said}");
+}

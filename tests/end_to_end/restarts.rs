@@ -1,0 +1,58 @@
+//! What survives a restart: everything that was answered with 2xx.
+
+use end_to_end_tests::World;
+use serde_json::json;
+
+#[tokio::test]
+async fn orders_survive_the_restart_of_either_service() {
+    let world = World::shared().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        let id = format!("ORDER-{number:02}");
+        assert_eq!(cart.create(&id, 1 + number).await.status, 201);
+        expected.push(id);
+    }
+    assert_eq!(cart.update("ORDER-07", "shipped").await.status, 200);
+    let before = orders.order("ORDER-07", |order| order["status"] == "shipped").await;
+
+    cart.stop().await;
+    orders.stop().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    // Ready means restored: no waiting from here on.
+    let all = orders.get(&format!("/getAllOrderIdsFromTopic?topic={}", world.topic())).await;
+    assert_eq!(all.json["orderIds"], json!(expected));
+    assert_eq!(all.json["count"], 20);
+    assert_eq!(orders.get("/order-details?orderId=ORDER-07").await.json, before);
+
+    orders.kill().await;
+    cart.kill().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    assert_eq!(orders.get("/order-details?orderId=ORDER-07").await.json, before);
+    assert_eq!(cart.update("ORDER-07", "delivered").await.status, 200);
+    orders.order("ORDER-07", |order| order["status"] == "delivered").await;
+}
+
+#[tokio::test]
+async fn ids_come_sorted_and_in_pages() {
+    let world = World::shared().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    for id in ["D", "B", "5", "A", "C"] {
+        assert_eq!(cart.create(id, 1).await.status, 201);
+    }
+    for id in ["A", "B", "C", "D", "5"] {
+        orders.order(id, |_| true).await;
+    }
+    let path = format!("/getAllOrderIdsFromTopic?topic={}&limit=2", world.topic());
+    let mut cursor = String::new();
+    let mut pages = Vec::new();
+    loop {
+        let page = orders.get(&format!("{path}{cursor}")).await.json;
+        pages.push(page["orderIds"].clone());
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(pages, [json!(["A", "B"]), json!(["C", "D"]), json!(["ORD-5"])]);
+}

@@ -1,0 +1,115 @@
+//! Kafka, looked at with a client of the test's own.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use crate::wait::PATIENCE;
+
+/// A topic on a broker.
+#[derive(Clone)]
+pub struct Topic {
+    servers: String,
+    name: String,
+}
+
+/// A record, with all that a test may ask of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where it is.
+    pub partition: i32,
+    /// Where it is.
+    pub offset: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, in their order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// The value of the last header of this name, as text.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let (_, value) = self.headers.iter().rfind(|(key, _)| key == name)?;
+        value.clone().map(|value| String::from_utf8(value).unwrap())
+    }
+}
+
+impl Topic {
+    pub(crate) fn new(servers: String, name: &str) -> Self {
+        Self { servers, name: name.to_owned() }
+    }
+
+    /// Everything in it, by partition and offset; committed records only.
+    pub fn read(&self) -> Vec<Record> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.servers)
+            .set("group.id", "end-to-end-tests")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error")
+            .create()
+            .unwrap();
+        let metadata = consumer.fetch_metadata(Some(&self.name), PATIENCE).unwrap();
+        let mut assignment = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            assignment.add_partition_offset(&self.name, partition.id(), Offset::Beginning).unwrap();
+        }
+        let mut open = assignment.count();
+        consumer.assign(&assignment).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut records = Vec::new();
+        while open > 0 {
+            assert!(Instant::now() < deadline, "{} cannot be read to its end", self.name);
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => records.push(record(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(error)) => panic!("{}: {error}", self.name),
+                None => {}
+            }
+        }
+        records.sort_by_key(|record| (record.partition, record.offset));
+        records
+    }
+
+    /// Puts a record into it; gives its partition and offset.
+    pub async fn write(
+        &self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, &str)],
+    ) -> (i32, i64) {
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.servers)
+            .set("partitioner", "murmur2_random")
+            .create()
+            .unwrap();
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
+        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&self.name).headers(headers);
+        record.key = key;
+        record.payload = value;
+        let delivery = producer.send(record, PATIENCE).await.unwrap();
+        (delivery.partition, delivery.offset)
+    }
+}
+
+fn record<M: Message>(message: &M) -> Record {
+    let headers = message.headers().map(|headers| {
+        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+    });
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}

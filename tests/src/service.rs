@@ -1,0 +1,197 @@
+//! A service as a process of its own.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, StatusCode, header};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use crate::binaries;
+use crate::wait::{PATIENCE, eventually};
+
+/// A running service. Killed when it is dropped.
+pub struct Service {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    port: u16,
+    http: reqwest::Client,
+}
+
+/// What a service answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: header::HeaderMap,
+    /// The body, null if it is not JSON.
+    pub json: Value,
+    /// The body as text.
+    pub text: String,
+}
+
+impl Answer {
+    /// A header, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+impl Service {
+    /// Starts a program with its log in `folder`, and waits until it listens.
+    pub async fn start(name: &str, environment: &[(String, String)], folder: &Path) -> Self {
+        let mut service = Self::spawn(name, &[], environment, folder);
+        service.port = eventually(&format!("{name} listens\n{}", service.log.display()), async || {
+            assert!(service.child.try_wait().unwrap().is_none(), "{name} ended:\n{}", service.log());
+            listening_port(&service.log())
+        })
+        .await;
+        service
+    }
+
+    /// Runs a program that is expected to end by itself; gives its exit code and all it said.
+    pub async fn run_to_end(
+        name: &str,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        folder: &Path,
+    ) -> (Option<i32>, String) {
+        let mut service = Self::spawn(name, arguments, environment, folder);
+        let status = service.ended(PATIENCE).await;
+        (status.code(), service.log())
+    }
+
+    fn spawn(name: &str, arguments: &[&str], environment: &[(String, String)], folder: &Path) -> Self {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let log = folder.join(format!("{name}-{}.log", STARTED.fetch_add(1, Ordering::Relaxed)));
+        let output = File::create(&log).unwrap();
+        let child = Command::new(binaries::path(name))
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { name: name.to_owned(), child, log, port: 0, http }
+    }
+
+    /// Waits until it is ready.
+    pub async fn ready(self) -> Self {
+        eventually(&format!("{} is ready: {}", self.name, self.log.display()), async || {
+            (self.get("/health/ready").await.status == 200).then_some(())
+        })
+        .await;
+        self
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().expect("it runs").cast_signed()).unwrap()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Stops it as an orchestrator does, with SIGTERM; it must end with code 0.
+    pub async fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.ended(PATIENCE).await;
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    /// Ends it at once, with SIGKILL.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    async fn ended(&mut self, patience: Duration) -> ExitStatus {
+        match tokio::time::timeout(patience, self.child.wait()).await {
+            Ok(status) => status.unwrap(),
+            Err(_) => panic!("{} does not end:\n{}", self.name, self.log()),
+        }
+    }
+
+    /// All it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A request to it.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://127.0.0.1:{}{path}", self.port))
+    }
+
+    /// `GET path`.
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    /// A JSON body to `path`.
+    pub async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        send(self.request(method.parse().unwrap(), path).json(body)).await
+    }
+
+    /// `POST /create-order`.
+    pub async fn create(&self, order_id: &str, items: u32) -> Answer {
+        let body = serde_json::json!({ "orderId": order_id, "itemsCount": items });
+        self.send("POST", "/create-order", &body).await
+    }
+
+    /// `PUT /update-order`.
+    pub async fn update(&self, order_id: &str, status: &str) -> Answer {
+        let body = serde_json::json!({ "orderId": order_id, "status": status });
+        self.send("PUT", "/update-order", &body).await
+    }
+
+    /// `GET /order-details`, once the order is there and `accept`ed.
+    pub async fn order(&self, order_id: &str, accept: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/order-details?orderId={order_id}");
+        eventually(
+            &format!("{} shows {order_id} as expected: {}", self.name, self.log.display()),
+            async || {
+                let answer = self.get(&path).await;
+                (answer.status == 200 && accept(&answer.json)).then_some(answer.json)
+            },
+        )
+        .await
+    }
+
+    /// One metric's value, the label set included in its name.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.get("/metrics").await.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
+    }
+}
+
+/// Sends a request; what comes is an answer, whatever its status.
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("the service answers");
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.expect("the answer is whole");
+    let json = serde_json::from_str(&text).unwrap_or_default();
+    Answer { status, headers, json, text }
+}
+
+fn listening_port(log: &str) -> Option<u16> {
+    let line = log.lines().find(|line| line.contains("listening"))?;
+    let (_, port) = line.split_once("127.0.0.1:")?;
+    port.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}

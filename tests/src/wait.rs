@@ -1,0 +1,21 @@
+//! Waiting for a condition.
+
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Long enough for anything on a busy machine with two cores.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `look` gives something, and fails the test with what is missing after a minute.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "still not after {PATIENCE:?}: {what}");
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

@@ -1,0 +1,141 @@
+//! Where a test happens.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use local_stack::{Stack, StackConfig};
+use uuid::Uuid;
+
+use crate::kafka::Topic;
+use crate::service::Service;
+
+/// Topics, a consumer group and a folder of a test's own, on a stack.
+pub struct World {
+    stack: Arc<Stack>,
+    folder: PathBuf,
+    name: String,
+    topic: String,
+    settings: Vec<(String, String)>,
+}
+
+impl World {
+    /// On the stack that all tests of the process share. Disturb nothing but what is yours.
+    pub async fn shared() -> Self {
+        static SHARED: OnceLock<Arc<Stack>> = OnceLock::new();
+        let stack = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| start_stack("shared")).clone());
+        Self::on(stack.await.unwrap())
+    }
+
+    /// On a stack of its own, to be disturbed.
+    pub async fn own() -> Self {
+        let stack = tokio::task::spawn_blocking(|| start_stack(&Uuid::new_v4().to_string()));
+        Self::on(stack.await.unwrap())
+    }
+
+    fn on(stack: Arc<Stack>) -> Self {
+        let name = Uuid::new_v4().simple().to_string();
+        let folder = logs().join(&name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { stack, folder, topic: format!("order-events-{name}"), name, settings: Vec::new() }
+    }
+
+    /// Sets a variable for every service that is started from now on.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        if name == "ORDER_TOPIC" {
+            value.clone_into(&mut self.topic);
+        }
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The broker and the registry.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// The folder of the services' logs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The name of the events topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The events topic.
+    pub fn events(&self) -> Topic {
+        Topic::new(self.stack.bootstrap_servers(), &self.topic)
+    }
+
+    /// A cart-service, ready.
+    pub async fn cart(&self) -> Service {
+        Service::start("cart-service", &self.environment(), &self.folder).await.ready().await
+    }
+
+    /// An order-service, ready.
+    pub async fn orders(&self) -> Service {
+        self.orders_starting().await.ready().await
+    }
+
+    /// An order-service that listens, ready or not.
+    pub async fn orders_starting(&self) -> Service {
+        Service::start("order-service", &self.environment(), &self.folder).await
+    }
+
+    /// A cart-service that listens, ready or not.
+    pub async fn cart_starting(&self) -> Service {
+        Service::start("cart-service", &self.environment(), &self.folder).await
+    }
+
+    /// Runs a program that is expected to end by itself; gives its exit code and all it said.
+    pub async fn run_to_end(&self, program: &str) -> (Option<i32>, String) {
+        self.run_with(program, &[]).await
+    }
+
+    /// As [`run_to_end`](Self::run_to_end), with arguments.
+    pub async fn run_with(&self, program: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        Service::run_to_end(program, arguments, &self.environment(), &self.folder).await
+    }
+
+    /// The same world once more, to set something for one service only.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            stack: self.stack.clone(),
+            folder: self.folder.clone(),
+            name: self.name.clone(),
+            topic: self.topic.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// The settings of a service in this world; later ones win.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let own = [
+            ("KAFKA_BOOTSTRAP_SERVERS", self.stack.bootstrap_servers()),
+            ("SCHEMA_REGISTRY_URL", self.stack.registry_url()),
+            ("ORDER_TOPIC", self.topic.clone()),
+            ("DLQ_TOPIC", format!("{}-dlq", self.topic)),
+            ("CONSUMER_GROUP_ID", format!("order-service-{}", self.name)),
+            ("PORT", "0".to_owned()),
+            ("BIND", "127.0.0.1".to_owned()),
+            ("RUST_LOG", "debug,hyper=info,reqwest=info".to_owned()),
+        ];
+        own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(self.settings.clone()).collect()
+    }
+}
+
+fn start_stack(name: &str) -> Arc<Stack> {
+    let folder = logs().join(format!("stack-{name}"));
+    // Of an earlier run that was killed.
+    let _ = std::fs::remove_dir_all(&folder);
+    Arc::new(Stack::start(StackConfig::new(folder)).unwrap_or_else(|error| panic!("no stack: {error}")))
+}
+
+/// `target/end-to-end`: it goes with `cargo clean`.
+fn logs() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(3).unwrap().join("end-to-end")
+}
