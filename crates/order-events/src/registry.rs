@@ -139,10 +139,10 @@ impl Registry {
             return self.look_up(subject, schema).await;
         }
         let had_a_level = self.ensure_compatibility_level(subject).await?;
-        // When two services register a subject's first schema at once, Apicurio tells one of them that there
-        // is one already; by then there is.
+        // When two services register a subject's first schema at once, Apicurio tells one of them that the
+        // subject exists already; then it does. A refusal for good is repeated.
         let id = match self.register(subject, schema).await {
-            Err(RegisterError::Refused { .. }) if !had_a_level => self.register(subject, schema).await?,
+            Err(RegisterError::Refused { .. }) => self.register(subject, schema).await?,
             registered => registered?,
         };
         if !had_a_level {
@@ -192,7 +192,8 @@ impl Registry {
                 info!(subject, level = COMPATIBILITY, "compatibility level set");
                 Ok(true)
             }
-            reqwest::StatusCode::NOT_FOUND => Ok(false),
+            // Not there yet, or just being made by another service.
+            reqwest::StatusCode::NOT_FOUND | reqwest::StatusCode::CONFLICT => Ok(false),
             status => {
                 warn!(subject, %status, "the registry does not let us set a compatibility level");
                 Ok(true)

@@ -116,7 +116,7 @@ async fn a_refusal_stops_with_the_registrys_words_and_an_outage_does_not() {
     ];
     for (answer, refusal) in cases {
         let registry = ScriptedRegistry::start().await;
-        registry.script([level(), answer.clone()]);
+        registry.script([level(), answer.clone(), answer.clone()]);
         let error = EventCodec::register(registry.client(), "order-events").await.err().unwrap();
         match (refusal, &error) {
             (Some(words), RegisterError::Refused { subject, reason, .. }) => {
@@ -136,7 +136,7 @@ async fn the_compatibility_level_is_set_once_and_only_where_none_is_set() {
     let level = |level| Answer::json(200, json!({ "compatibilityLevel": level }));
     let done = || Answer::json(200, json!({ "compatibility": "FULL_TRANSITIVE" }));
     let id = || Answer::json(200, json!({ "id": 1 }));
-    let exists = Answer::json(409, json!({ "error_code": 409, "message": "exists already" }));
+    let exists = || Answer::json(409, json!({ "error_code": 409, "message": "exists already" }));
     let (get, put) = ("GET /config/order-events-value", "PUT /config/order-events-value");
     let post = "POST /subjects/order-events-value/versions";
 
@@ -148,7 +148,7 @@ async fn the_compatibility_level_is_set_once_and_only_where_none_is_set() {
         (vec![no_subject(), no_subject(), id(), no_level(), done()], vec![get, put, post, get, put]),
         // Another service was quicker with the first schema.
         (
-            vec![no_subject(), no_subject(), exists, id(), level("FULL_TRANSITIVE")],
+            vec![no_subject(), exists(), exists(), id(), level("FULL_TRANSITIVE")],
             vec![get, put, post, post, get],
         ),
         // Not allowed: not our business.
