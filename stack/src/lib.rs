@@ -1,1 +1,60 @@
 //! A real Kafka broker and schema registry on this machine, without Docker.
+//!
+//! The broker is Apache Kafka (KRaft, one node), the registry is Apicurio, whose API Confluent's clients speak.
+//! Maven fetches both once; Java 17 or newer runs them, on 127.0.0.1 only.
+//!
+//! A test starts a [`Stack`] of its own on free ports, disturbs its servers as it likes, and drops it:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use local_stack::{Stack, StackConfig};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let stack = Stack::start(StackConfig::new(folder.path()))?;
+//! println!("{} {}", stack.bootstrap_servers(), stack.registry_url());
+//! stack.broker().kill()?;
+//! stack.broker().start()?;
+//! stack.broker().wait_ready(Duration::from_secs(60))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! One stack may serve a whole test process from a `static`: statics are never dropped, and the servers end with
+//! the process all the same, even if it is killed ([`Lifetime::Bound`]).
+//!
+//! All calls block, some for seconds: an async test wraps them in `spawn_blocking` or `block_in_place`.
+//!
+//! The program `local-stack` keeps a stack in the background (`up`, `down`, `status`, `clean-data`) and runs it
+//! together with both services (`run`): [`cli`].
+
+mod broker;
+pub mod cli;
+mod config;
+mod control;
+mod error;
+mod http;
+mod identity;
+mod installation;
+mod java;
+mod launch;
+mod layout;
+mod lock;
+mod logfile;
+mod ports;
+mod process;
+mod programs;
+mod registry;
+mod server;
+mod stack;
+mod state;
+mod wait;
+
+pub use config::StackConfig;
+pub use control::{Condition, ServerStatus, Status, clean, status, stop};
+pub use error::StackError;
+pub use launch::Lifetime;
+pub use ports::free_port;
+pub use server::Server;
+pub use stack::Stack;
+pub use wait::Cancel;

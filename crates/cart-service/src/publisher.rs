@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use order_events::codec::EncodeError;
 use order_events::config::{KafkaConfig, PropertyError};
 use order_events::headers::EventHeaders;
-use order_events::{EventCodec, OrderEvent, Position, TraceContext};
+use order_events::{ClientLog, EventCodec, OrderEvent, Position, TraceContext};
 use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -67,7 +67,7 @@ pub enum PublishError {
 /// Gives events to Kafka. One for the whole service.
 pub struct Publisher {
     config: ClientConfig,
-    producer: RwLock<FutureProducer>,
+    producer: RwLock<FutureProducer<ClientLog>>,
     codec: OnceLock<EventCodec>,
     topic: String,
     delivery_timeout: Duration,
@@ -111,7 +111,7 @@ impl Publisher {
     pub fn new(config: &Config, metrics: &mut Registry) -> Result<Self, PublisherError> {
         let client = client_config(&config.kafka, &config.orders)?;
         Ok(Self {
-            producer: RwLock::new(client.create()?),
+            producer: RwLock::new(client.create_with_context(ClientLog)?),
             config: client,
             codec: OnceLock::new(),
             topic: config.topics.order_topic.clone(),
@@ -208,7 +208,7 @@ impl Publisher {
             // Somebody else was quicker.
             return;
         };
-        match self.config.create() {
+        match self.config.create_with_context(ClientLog) {
             Ok(new) => {
                 error!(%code, reason, "the producer failed for good; a new one takes its place");
                 *producer = new;

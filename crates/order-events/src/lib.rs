@@ -5,6 +5,7 @@
 //! [order id](OrderId) as its key.
 
 pub mod bootstrap;
+pub mod client_log;
 pub mod codec;
 pub mod config;
 pub mod headers;
@@ -17,6 +18,7 @@ pub mod status;
 pub mod topics;
 pub mod trace_context;
 
+pub use client_log::ClientLog;
 pub use codec::EventCodec;
 pub use model::{CreateOrderPayload, EventType, OrderEvent, OrderItem, Payload, UpdateOrderPayload};
 pub use order_id::OrderId;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 use tracing::info;
 
+use crate::client_log::ClientLog;
 use crate::config::{KafkaConfig, TopicArgs};
 
 /// How long one question to the cluster may take.
@@ -73,7 +73,7 @@ pub enum TopicError {
 
 /// Creates and checks topics.
 pub struct Topics {
-    admin: AdminClient<DefaultClientContext>,
+    admin: AdminClient<ClientLog>,
     servers: String,
 }
 
@@ -83,7 +83,10 @@ impl Topics {
     /// # Errors
     /// librdkafka refuses the settings.
     pub fn new(kafka: &KafkaConfig) -> Result<Self, KafkaError> {
-        Ok(Self { admin: kafka.plain_client(&[]).create()?, servers: kafka.bootstrap_servers().to_owned() })
+        Ok(Self {
+            admin: kafka.plain_client(&[]).create_with_context(ClientLog)?,
+            servers: kafka.bootstrap_servers().to_owned(),
+        })
     }
 
     /// Makes the topic unless it is there. Safe to call from any number of services at once.

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use order_events::EventCodec;
 use order_events::config::{KafkaConfig, PropertyError};
 use order_events::registry::{FetchError, SchemaId, outage_backoff};
+use order_events::{ClientLog, EventCodec};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
@@ -68,7 +68,7 @@ pub fn client_config(kafka: &KafkaConfig, group: &str) -> Result<ClientConfig, P
 
 /// What the thread works with.
 pub struct EventConsumer {
-    pub(crate) client: Arc<BaseConsumer>,
+    pub(crate) client: Arc<BaseConsumer<ClientLog>>,
     pub(crate) topic: String,
     pub(crate) codec: EventCodec,
     pub(crate) rules: Rules,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use order_events::ClientLog;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,12 @@ use crate::progress::{Obstacle, Progress};
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Keeps lag and the state of the brokers known, until `stop`.
-pub async fn watch(client: Arc<BaseConsumer>, topic: Arc<str>, progress: Progress, stop: CancellationToken) {
+pub async fn watch(
+    client: Arc<BaseConsumer<ClientLog>>,
+    topic: Arc<str>,
+    progress: Progress,
+    stop: CancellationToken,
+) {
     let mut away = false;
     let watch = async {
         loop {
@@ -33,7 +39,7 @@ pub async fn watch(client: Arc<BaseConsumer>, topic: Arc<str>, progress: Progres
 }
 
 /// Returns whether the brokers are away.
-fn ask(client: &BaseConsumer, topic: &str, progress: &Progress) -> bool {
+fn ask(client: &BaseConsumer<ClientLog>, topic: &str, progress: &Progress) -> bool {
     for partition in progress.partitions() {
         match client.fetch_watermarks(topic, partition.partition, INTERVAL) {
             Ok((_, end)) => progress.end_at(partition.partition, end),

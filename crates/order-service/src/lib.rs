@@ -21,9 +21,9 @@ pub mod view;
 
 use std::sync::Arc;
 
-use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
+use order_events::{ClientLog, EventCodec};
 use prometheus_client::registry::Registry;
 use rdkafka::consumer::BaseConsumer;
 use service_runtime::app;
@@ -93,7 +93,9 @@ async fn consume(
 
     let client =
         consumer::client_config(&config.kafka, &config.consumer_group_id).map_err(ConsumerError::from)?;
-    let client: Arc<BaseConsumer> = Arc::new(client.create().map_err(ConsumerError::from)?);
+    let client: BaseConsumer<ClientLog> =
+        client.create_with_context(ClientLog).map_err(ConsumerError::from)?;
+    let client = Arc::new(client);
     let topic: Arc<str> = config.topics.order_topic.as_str().into();
     let watch = tokio::spawn(lag_watch::watch(client.clone(), topic, progress.clone(), stop.clone()));
 

@@ -1,0 +1,65 @@
+# Everything that is typed while working here. `make help` lists it.
+
+PROFILE ?= dev
+CART_PORT ?= 8000
+ORDER_PORT ?= 8001
+KAFKA_PORT ?= 9092
+REGISTRY_PORT ?= 8081
+
+# Cargo keeps the dev profile's programs in a folder of another name.
+target := $(or $(CARGO_TARGET_DIR),target)
+programs := $(target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+cargo := cargo
+stack_ports := --kafka-port $(KAFKA_PORT) --registry-port $(REGISTRY_PORT)
+
+# Where rustup puts cargo, for the shell in which it was just installed.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# The ports go to the programs as flags. In the environment of a service, KAFKA_PORT would be a property of its client.
+unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test lint stack-up stack-down stack-status clean-data
+# One recipe at a time: setup before build, build before run.
+.NOTPARALLEL:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
+	@echo
+	@echo '  Variables: CART_PORT=$(CART_PORT) ORDER_PORT=$(ORDER_PORT) KAFKA_PORT=$(KAFKA_PORT) REGISTRY_PORT=$(REGISTRY_PORT) PROFILE=$(PROFILE) (or release)'
+
+run: setup build ## run everything until Ctrl-C: Kafka, schema registry, both services
+	@exec $(programs)/local-stack run $(stack_ports) --cart-port $(CART_PORT) --order-port $(ORDER_PORT)
+
+test: ## run all tests, against a real broker and registry
+	@stack/setup.sh --with-tests
+	$(cargo) build --workspace --bins --locked
+	$(cargo) test --workspace --locked
+
+lint: setup ## check formatting, lints, documentation, and dependencies if cargo-deny is installed
+	$(cargo) fmt --all --check
+	$(cargo) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(cargo) doc --workspace --no-deps --locked
+	@# Without advisories: these need their database from the network, and change without a change of ours.
+	@if $(cargo) deny --version >/dev/null 2>&1; then $(cargo) deny --locked check --hide-inclusion-graph bans licenses sources; else echo 'cargo-deny is not installed: dependencies not checked'; fi
+
+stack-up: setup build-stack ## start Kafka and the schema registry in the background
+	@$(programs)/local-stack up $(stack_ports)
+
+stack-down: setup build-stack ## stop them; their data stays
+	@$(programs)/local-stack down
+
+stack-status: setup build-stack ## tell how they are
+	@$(programs)/local-stack status || true
+
+clean-data: setup build-stack ## delete their data and logs
+	@$(programs)/local-stack clean-data
+
+setup: ## install what this machine lacks, or tell what to type
+	@stack/setup.sh
+
+build: ## build all programs
+	$(cargo) build --workspace --bins --locked --profile $(PROFILE)
+
+.PHONY: build-stack
+build-stack:
+	@$(cargo) build --quiet --package local-stack --locked --profile $(PROFILE)

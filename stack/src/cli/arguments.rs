@@ -1,0 +1,105 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{StackConfig, default_data_dir};
+use crate::wait::Cancel;
+
+/// A real Kafka broker and schema registry on this machine, without Docker.
+#[derive(Debug, Parser)]
+#[command(name = "local-stack", version)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Start the broker and the registry in the background; they stay until `down`.
+    Up(StackArguments),
+    /// Stop them; their data stays.
+    Down(Folder),
+    /// Tell how they are; exit code 1 unless both are ready.
+    Status(Folder),
+    /// Delete their data and logs; refused while they run.
+    CleanData(Folder),
+    /// Run everything in the foreground until Ctrl-C: broker, registry and both services.
+    Run(RunArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Folder {
+    /// Folder of the data and the logs [default: .data/local in the checkout]
+    #[arg(long, value_name = "FOLDER", default_value_os_t = default_data_dir(), hide_default_value = true)]
+    pub(super) data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StackArguments {
+    #[command(flatten)]
+    pub(super) folder: Folder,
+    /// Port of the broker on 127.0.0.1
+    #[arg(long, value_name = "PORT", default_value_t = 9092, value_parser = port())]
+    pub(super) kafka_port: u16,
+    /// Port of the registry on 127.0.0.1
+    #[arg(long, value_name = "PORT", default_value_t = 8081, value_parser = port())]
+    pub(super) registry_port: u16,
+}
+
+impl StackArguments {
+    /// The stack asked for.
+    pub(super) fn config(&self, cancel: Cancel, progress: fn(&str)) -> StackConfig {
+        StackConfig {
+            kafka_port: Some(self.kafka_port),
+            registry_port: Some(self.registry_port),
+            cancel,
+            progress,
+            ..StackConfig::new(&self.folder.data_dir)
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    pub(super) stack: StackArguments,
+    /// Port of cart-service
+    #[arg(long, value_name = "PORT", default_value_t = 8000, value_parser = port())]
+    pub(super) cart_port: u16,
+    /// Port of order-service
+    #[arg(long, value_name = "PORT", default_value_t = 8001, value_parser = port())]
+    pub(super) order_port: u16,
+    /// Program of cart-service [default: beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(super) cart_service: Option<PathBuf>,
+    /// Program of order-service [default: beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(super) order_service: Option<PathBuf>,
+}
+
+/// Port 0 would be another one at each start, and nobody would know which.
+fn port() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_usual_ports_are_the_default() {
+        let Task::Run(run) = Arguments::parse_from(["local-stack", "run"]).task else { panic!("not run") };
+        assert_eq!((run.cart_port, run.order_port), (8000, 8001));
+        assert_eq!((run.stack.kafka_port, run.stack.registry_port), (9092, 8081));
+        assert!(Arguments::try_parse_from(["local-stack", "up", "--kafka-port", "0"]).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! `run`: everything in the foreground, until Ctrl-C.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::arguments::RunArguments;
+use super::banner;
+use super::error::CliError;
+use super::output::{complain, progress, say};
+use super::service::{Plan, Service};
+use super::signals::{self, Asked};
+use crate::error::StackError;
+use crate::layout::Layout;
+use crate::lock::FileLock;
+use crate::logfile::LogFile;
+use crate::ports::PortUse;
+use crate::process;
+use crate::stack::Stack;
+
+const CART: PortUse = PortUse { what: "cart-service", flag: "--cart-port", variable: "CART_PORT" };
+const ORDER: PortUse = PortUse { what: "order-service", flag: "--order-port", variable: "ORDER_PORT" };
+
+/// A service creates topics and restores its state before it is ready.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+/// Above the 25 s that a service allows itself to stop (SHUTDOWN_TIMEOUT): it must be able to end by itself.
+const STOP_PATIENCE: Duration = Duration::from_secs(28);
+/// How often the processes are looked at.
+const WATCH: Duration = Duration::from_millis(100);
+
+/// Brings everything up, watches it, and stops all that it started.
+pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, CliError> {
+    let begun = Instant::now();
+    let cart_program = program(CART.what, arguments.cart_service.as_deref())?;
+    let order_program = program(ORDER.what, arguments.order_service.as_deref())?;
+    let layout = Layout::create(&arguments.stack.folder.data_dir)?;
+    let _only_one = FileLock::claim(&layout.run_lock())?.map_err(|pid| CliError::AlreadyRunning { pid })?;
+    // Before the stack: a taken port should not cost the time that the stack takes to start.
+    CART.check_free(arguments.cart_port)?;
+    ORDER.check_free(arguments.order_port)?;
+
+    let asked = signals::listen()?;
+    progress("starting Kafka and the schema registry");
+    let stack = match Stack::start(arguments.stack.config(asked.stop.clone(), progress)) {
+        Err(StackError::Interrupted) => return Ok(stopped_early()),
+        other => other?,
+    };
+    if stack.found_running() {
+        say("they are up already, and will stay up");
+    }
+    progress("starting the services");
+    let mut services = Vec::new();
+    let outcome = start_services(arguments, &layout, &stack, [&cart_program, &order_program], &mut services)
+        .and_then(|()| wait_ready(&mut services, &asked))
+        .and_then(|()| {
+            let logs = layout.logs();
+            say(&banner::everything_is_up(
+                &stack,
+                arguments.cart_port,
+                arguments.order_port,
+                &logs,
+                begun.elapsed(),
+            ));
+            services.iter().for_each(Service::show_log);
+            watch(&mut services, &stack, &asked)
+        });
+    let failed = match outcome {
+        Ok(()) | Err(CliError::Stack(StackError::Interrupted)) => false,
+        Err(error) => {
+            complain(&format!("local-stack: {error}"));
+            true
+        }
+    };
+    stop(&mut services, &stack, &asked)?;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The service's program: as given, or beside this one.
+fn program(service: &'static str, given: Option<&Path>) -> Result<PathBuf, CliError> {
+    let beside = || std::env::current_exe().map(|own| own.with_file_name(service));
+    let path = match given {
+        Some(path) => std::path::absolute(path).map_err(StackError::io("find", path))?,
+        None => beside().map_err(StackError::io("find the folder of", "this program"))?,
+    };
+    if path.is_file() { Ok(path) } else { Err(CliError::NoProgram { service, path }) }
+}
+
+/// Ctrl-C while the stack was starting: it is stopped again already, and that is what was wanted.
+fn stopped_early() -> ExitCode {
+    say("stopped");
+    ExitCode::SUCCESS
+}
+
+fn start_services(
+    arguments: &RunArguments,
+    layout: &Layout,
+    stack: &Stack,
+    [cart_program, order_program]: [&Path; 2],
+    services: &mut Vec<Service>,
+) -> Result<(), CliError> {
+    let kafka = || {
+        vec![
+            ("KAFKA_BOOTSTRAP_SERVERS", stack.bootstrap_servers()),
+            ("SCHEMA_REGISTRY_URL", stack.registry_url()),
+        ]
+    };
+    let mut for_cart = kafka();
+    for_cart.push(("ORDER_SERVICE_URL", format!("http://127.0.0.1:{}", arguments.order_port)));
+    let plans = [
+        (ORDER.what, order_program, arguments.order_port, kafka()),
+        (CART.what, cart_program, arguments.cart_port, for_cart),
+    ];
+    for (name, program, port, variables) in plans {
+        let log = LogFile::new(layout.log(name));
+        services.push(Service::start(Plan { name, program, port, variables, log })?);
+    }
+    Ok(())
+}
+
+fn wait_ready(services: &mut [Service], asked: &Asked) -> Result<(), CliError> {
+    let deadline = Instant::now() + READY_PATIENCE;
+    for service in services {
+        service.wait_ready(deadline.saturating_duration_since(Instant::now()), &asked.stop)?;
+    }
+    Ok(())
+}
+
+/// Returns when a signal asks for the end, or with what ended by itself.
+fn watch(services: &mut [Service], stack: &Stack, asked: &Asked) -> Result<(), CliError> {
+    while !asked.stop.is_cancelled() {
+        let ended: Vec<String> = services
+            .iter_mut()
+            .filter_map(Service::end)
+            .chain([stack.broker(), stack.registry()].into_iter().filter_map(|server| server.end()))
+            .collect();
+        if !ended.is_empty() {
+            return Err(CliError::Ended(ended));
+        }
+        thread::sleep(WATCH);
+    }
+    Ok(())
+}
+
+/// The services first: they finish what they have begun, for which they need the broker.
+fn stop(services: &mut [Service], stack: &Stack, asked: &Asked) -> Result<(), CliError> {
+    progress("stopping (Ctrl-C again: at once)");
+    let processes = services.iter_mut().map(|service| &mut service.process);
+    for killed in process::stop_all(processes, STOP_PATIENCE, &asked.hurry)? {
+        complain(&format!("local-stack: {killed} did not stop in time and was killed"));
+    }
+    if stack.found_running() {
+        say("stopped the services; Kafka and the registry ran before and stay up");
+        return Ok(());
+    }
+    if asked.hurry.is_cancelled() {
+        stack.broker().kill()?;
+        stack.registry().kill()?;
+    }
+    stack.stop()?;
+    say("stopped");
+    Ok(())
+}

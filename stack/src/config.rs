@@ -1,0 +1,61 @@
+//! What a stack may be told.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::launch::Lifetime;
+use crate::wait::Cancel;
+
+/// How to start a stack.
+#[derive(Clone, Debug)]
+pub struct StackConfig {
+    /// The folder of this stack's data, logs and state. What is in it is used again.
+    pub data_dir: PathBuf,
+    /// Where the programs are kept, for all stacks. Default: `.data/stack` of this repository, outside `target`
+    /// so that `cargo clean` keeps it.
+    pub cache_dir: PathBuf,
+    /// The broker's port on 127.0.0.1; none takes any free one.
+    pub kafka_port: Option<u16>,
+    /// The registry's port on 127.0.0.1; none takes any free one.
+    pub registry_port: Option<u16>,
+    /// Whether the servers stop with this process, at the latest. Default: [`Lifetime::Bound`].
+    pub lifetime: Lifetime,
+    /// How long both servers may take until they are ready. Default: two minutes, since a busy machine with two
+    /// cores may start several stacks at once.
+    pub start_deadline: Duration,
+    /// Broker settings on top of, or in place of, our own (names as in `server.properties`).
+    pub broker_settings: BTreeMap<String, String>,
+    /// Ends the start early.
+    pub cancel: Cancel,
+    /// Told what takes long. Default: nobody.
+    pub progress: fn(&str),
+}
+
+impl StackConfig {
+    /// A stack in that folder, on free ports, that stops with this process.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            cache_dir: repository().join(".data/stack"),
+            kafka_port: None,
+            registry_port: None,
+            lifetime: Lifetime::Bound,
+            start_deadline: Duration::from_secs(120),
+            broker_settings: BTreeMap::new(),
+            cancel: Cancel::default(),
+            progress: |_| {},
+        }
+    }
+}
+
+/// Where the command line keeps the one stack of a checkout, unless told otherwise.
+pub(crate) fn default_data_dir() -> PathBuf {
+    repository().join(".data/local")
+}
+
+/// The checkout that this was built from.
+fn repository() -> &'static Path {
+    let stack = Path::new(env!("CARGO_MANIFEST_DIR"));
+    stack.parent().unwrap_or(stack)
+}
