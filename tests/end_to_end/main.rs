@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_records;
 mod boot;
 mod broker_outage;
+mod documents;
 mod health_and_metrics;
 mod record_format;
 mod registry_outage;
