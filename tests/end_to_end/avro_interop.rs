@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use end_to_end_tests::{World, python};
-use order_events::codec::ORDER_EVENT_SCHEMA;
+use order_events::codec::AvroRecord;
 use order_events::config::RegistryConfig;
 use order_events::{
     CreateOrderPayload, EventCodec, OrderEvent, OrderItem, Payload, Registry, UpdateOrderPayload,
@@ -35,7 +35,7 @@ async fn both_write_the_same_bytes_and_read_each_other() {
 
     // Ours: fastavro reads the value that we wrote, and writes it with the same bytes.
     let mut frame = [0; 5];
-    let mut ours = ORDER_EVENT_SCHEMA.replace('\n', " ") + "\n";
+    let mut ours = OrderEvent::SCHEMA.replace('\n', " ") + "\n";
     for _ in 0..EVENTS {
         let event = random_event(&mut rng);
         let mut bytes = Vec::new();

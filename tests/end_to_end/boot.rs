@@ -1,7 +1,8 @@
 //! What stops the boot, and what does not.
 
 use end_to_end_tests::{World, eventually};
-use order_events::codec::ORDER_EVENT_SCHEMA;
+use order_events::OrderEvent;
+use order_events::codec::AvroRecord;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -104,7 +105,7 @@ async fn our_schema_in_other_words_is_taken_and_a_third_branch_is_refused() {
     let world = World::shared().await;
     let cart = world.cart().await;
     cart.stop().await;
-    let mut schema: Value = serde_json::from_str(ORDER_EVENT_SCHEMA).unwrap();
+    let mut schema: Value = serde_json::from_str(OrderEvent::SCHEMA).unwrap();
     schema["doc"] = json!("in other words");
     assert!(register(&world, &schema).await.is_ok());
     let cancel = json!({ "type": "record", "name": "CancelOrderPayload", "fields": [] });

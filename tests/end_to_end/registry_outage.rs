@@ -2,7 +2,8 @@
 //! known waits for it.
 
 use end_to_end_tests::{World, eventually};
-use order_events::codec::ORDER_EVENT_SCHEMA;
+use order_events::OrderEvent;
+use order_events::codec::AvroRecord;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,7 +14,7 @@ async fn a_good_record_waits_for_the_registry_and_is_never_given_up() {
     orders.order("ORDER-1", |_| true).await;
 
     // A peer registers our schema in its own words and so under its own id.
-    let mut schema: Value = serde_json::from_str(ORDER_EVENT_SCHEMA).unwrap();
+    let mut schema: Value = serde_json::from_str(OrderEvent::SCHEMA).unwrap();
     schema["doc"] = json!("in a peer's words");
     let url = format!("{}/subjects/{}-value/versions", world.stack().registry_url(), world.topic());
     let body = json!({ "schema": schema.to_string() });

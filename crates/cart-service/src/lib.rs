@@ -84,6 +84,6 @@ async fn boot(config: &Config, publisher: &Publisher) -> Result<EventCodec, Boot
     let waiting = |reason: &str| publisher.waits_for(reason);
     let bootstrap = Bootstrap::new(&config.kafka, &config.registry, &waiting)?;
     let topic = TopicSpec::events(&config.topics);
-    let ((), codec) = tokio::try_join!(bootstrap.topic(&topic), bootstrap.codec(&config.topics.order_topic))?;
+    let (_, codec) = tokio::try_join!(bootstrap.topic(&topic), bootstrap.codec(&config.topics.order_topic))?;
     Ok(codec)
 }

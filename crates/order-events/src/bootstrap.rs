@@ -9,8 +9,8 @@ use rdkafka::error::KafkaError;
 use thiserror::Error;
 use tracing::warn;
 
-use crate::codec::EventCodec;
-use crate::config::{KafkaConfig, RegistryConfig};
+use crate::codec::{AvroRecord, Codec};
+use crate::config::{KafkaConfig, RegistryConfig, TopicArgs};
 use crate::registry::{RegisterError, Registry, RegistryClientError};
 use crate::topics::{TopicError, TopicSpec, Topics};
 
@@ -55,11 +55,11 @@ impl<'a> Bootstrap<'a> {
         })
     }
 
-    /// Makes the topic unless it is there.
+    /// Makes the topic unless it is there. Gives the number of its partitions.
     ///
     /// # Errors
     /// The brokers say no.
-    pub async fn topic(&self, spec: &TopicSpec<'_>) -> Result<(), BootstrapError> {
+    pub async fn topic(&self, spec: &TopicSpec<'_>) -> Result<i32, BootstrapError> {
         let ensured = (|| self.topics.ensure(spec))
             .retry(backoff())
             .when(|error| matches!(error, TopicError::Unavailable { .. }))
@@ -67,12 +67,33 @@ impl<'a> Bootstrap<'a> {
         Ok(ensured.await?)
     }
 
-    /// Registers the schema of the events in `topic`.
+    /// Makes the compacted topic that goes with `source`, partition by partition, unless it is there; then it
+    /// must be as it should be.
+    ///
+    /// # Errors
+    /// The brokers say no, or the topic is another one.
+    pub async fn compacted(
+        &self,
+        name: &str,
+        partitions: i32,
+        source: &str,
+        args: &TopicArgs,
+    ) -> Result<(), BootstrapError> {
+        let spec = TopicSpec::changelog(name, partitions, args);
+        self.topic(&spec).await?;
+        let checked = (|| self.topics.check_changelog(&spec, source))
+            .retry(backoff())
+            .when(|error| matches!(error, TopicError::Unavailable { .. }))
+            .notify(|error, wait| self.tell(error, wait));
+        Ok(checked.await?)
+    }
+
+    /// Registers the schema of the values in `topic`.
     ///
     /// # Errors
     /// The registry says no.
-    pub async fn codec(&self, topic: &str) -> Result<EventCodec, BootstrapError> {
-        let registered = (|| EventCodec::register(self.registry.clone(), topic))
+    pub async fn codec<T: AvroRecord>(&self, topic: &str) -> Result<Codec<T>, BootstrapError> {
+        let registered = (|| Codec::register(self.registry.clone(), topic))
             .retry(backoff())
             .when(|error| matches!(error, RegisterError::Unavailable(_)))
             .notify(|error, wait| self.tell(error, wait));

@@ -1,4 +1,4 @@
-//! Events to bytes and back: Avro in the registry's framing.
+//! Values to bytes and back: Avro in the registry's framing.
 //!
 //! A union of records has several decoding paths in apache-avro that swap branches or take half a record for
 //! a whole one without an error (apache/avro-rs#365 is one). The paths here are those that do neither:
@@ -10,38 +10,50 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::model::{OrderEvent, Payload};
+use crate::model::OrderEvent;
 use crate::registry::{FetchError, RegisterError, Registry, SchemaId};
-
-/// The schema of the events, as in `schemas/order-event.avsc`.
-pub const ORDER_EVENT_SCHEMA: &str = include_str!("../../../schemas/order-event.avsc");
 
 /// The first byte of a framed value; four bytes of schema id follow, the most significant first.
 const MAGIC: u8 = 0;
-const FRAME_LEN: usize = 5;
+
+/// The length of the frame before the Avro bytes.
+pub const FRAME_LEN: usize = 5;
 
 /// The most memory that one declared length may take while decoding; a record's limit in Kafka is far below.
 const MAX_ALLOCATION: usize = 32 * 1024 * 1024;
 
-const EVENT: &str = "com.ecommerce.order.OrderEvent";
-const CREATE: &str = "com.ecommerce.order.CreateOrderPayload";
-const UPDATE: &str = "com.ecommerce.order.UpdateOrderPayload";
+/// A Rust type with an Avro schema of its own.
+pub trait AvroRecord: Serialize + DeserializeOwned {
+    /// The schema's text, as it is registered.
+    const SCHEMA: &'static str;
 
-static OWN_SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
-    #[expect(clippy::expect_used, reason = "the text is part of the program, and a test parses it")]
-    Schema::parse_str(ORDER_EVENT_SCHEMA).expect("schemas/order-event.avsc is an Avro schema")
-});
+    /// The schema, parsed once.
+    fn schema() -> &'static Schema;
 
-/// Why bytes are not an event and never will be.
+    /// Whether another program's schema is one of this type at all; looked at once, before anything is read.
+    ///
+    /// # Errors
+    /// What it is instead.
+    fn check_written(schema: &Schema) -> Result<(), String>;
+
+    /// Takes a value that was read with another program's `schema`.
+    ///
+    /// # Errors
+    /// What keeps it from being one of ours.
+    fn from_written(value: Value, schema: &Schema) -> Result<Self, String>;
+}
+
+/// Why bytes are not a value of ours and never will be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Undecodable {
     /// A tombstone: a key with no value.
@@ -64,9 +76,9 @@ pub enum Undecodable {
         /// Why not.
         reason: String,
     },
-    /// The bytes are not what the schema says, or what it says is not an order event.
-    #[error("the value is not an order event by the schema with id {id}: {reason}")]
-    NotAnEvent {
+    /// The bytes are not what the schema says, or what it says is not ours.
+    #[error("the value cannot be read with the schema with id {id}: {reason}")]
+    Mismatch {
         /// The id in the frame.
         id: SchemaId,
         /// Why not.
@@ -80,53 +92,57 @@ pub enum DecodeError {
     /// For ever.
     #[error(transparent)]
     Undecodable(#[from] Undecodable),
-    /// The schema was not fetched yet: [`EventCodec::fetch_schema`], then decode again.
+    /// The schema was not fetched yet: [`Codec::fetch_schema`], then decode again.
     #[error("the schema with id {0} was not fetched yet")]
     SchemaNeeded(SchemaId),
 }
 
-/// An event that does not fit its own schema; the types make this all but impossible.
+/// A value that does not fit its own schema; the types make this all but impossible.
 #[derive(Debug, Error)]
-#[error("the event cannot be encoded: {0}")]
+#[error("the value cannot be encoded: {0}")]
 pub struct EncodeError(Box<apache_avro::Error>);
 
-/// Encodes and decodes the events of one topic. Cheap to share by reference; every method takes `&self`.
-pub struct EventCodec {
+/// The codec of the events.
+pub type EventCodec = Codec<OrderEvent>;
+
+/// Encodes and decodes the values of one topic. Every method takes `&self`.
+pub struct Codec<T> {
     registry: Arc<Registry>,
     own_id: SchemaId,
     writer: GenericDatumWriter<'static>,
-    schemas: RwLock<HashMap<SchemaId, Arc<WriterSchema>>>,
+    schemas: RwLock<HashMap<SchemaId, Arc<WriterSchema<T>>>>,
 }
 
-impl EventCodec {
-    /// Registers (or looks up) the schema of the events under `<topic>-value` (TopicNameStrategy).
+impl<T: AvroRecord> Codec<T> {
+    /// Registers (or looks up) the schema under `<topic>-value` (TopicNameStrategy).
     ///
     /// # Errors
     /// See [`RegisterError`]; only `Unavailable` is worth another attempt.
     pub async fn register(registry: Arc<Registry>, topic: &str) -> Result<Self, RegisterError> {
-        let own_id = registry.schema_id(&format!("{topic}-value"), ORDER_EVENT_SCHEMA).await?;
+        let own_id = registry.schema_id(&format!("{topic}-value"), T::SCHEMA).await?;
         Ok(Self::new(registry, own_id))
     }
 
     #[expect(
         clippy::expect_used,
-        reason = "the schema is part of the program, and every test goes through here"
+        reason = "the schemas are part of the program, and every test goes through here"
     )]
     fn new(registry: Arc<Registry>, own_id: SchemaId) -> Self {
-        let writer = GenericDatumWriter::builder(&OWN_SCHEMA).build().expect("the schema resolves");
-        let own = WriterSchema::new(&OWN_SCHEMA).expect("the schema resolves");
+        apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
+        let writer = GenericDatumWriter::builder(T::schema()).build().expect("the schema resolves");
+        let own = WriterSchema::new(T::schema()).expect("the schema resolves");
         Self { registry, own_id, writer, schemas: RwLock::new(HashMap::from([(own_id, Arc::new(own))])) }
     }
 
-    /// Appends the framed bytes of `event` to `out`. On an error `out` is as it was.
+    /// Appends the framed bytes of `value` to `out`. On an error `out` is as it was.
     ///
     /// # Errors
-    /// The event does not fit the schema.
-    pub fn encode(&self, event: &OrderEvent, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    /// The value does not fit the schema.
+    pub fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
         out.push(MAGIC);
         out.extend_from_slice(&self.own_id.to_be_bytes());
-        match self.writer.write_ser(out, event) {
+        match self.writer.write_ser(out, value) {
             Ok(_) => Ok(()),
             Err(error) => {
                 out.truncate(start);
@@ -139,11 +155,16 @@ impl EventCodec {
     ///
     /// # Errors
     /// See [`DecodeError`].
-    pub fn decode(&self, value: Option<&[u8]>) -> Result<OrderEvent, DecodeError> {
+    pub fn decode(&self, value: Option<&[u8]>) -> Result<T, DecodeError> {
         let (id, body) = unframe(value)?;
         let schema = self.schemas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         let schema = schema.ok_or(DecodeError::SchemaNeeded(id))?;
-        schema.decode(body).map_err(|reason| Undecodable::NotAnEvent { id, reason }.into())
+        schema.decode(body).map_err(|reason| Undecodable::Mismatch { id, reason }.into())
+    }
+
+    /// Whether framed bytes were written with this program's own schema, under this codec's id of it.
+    pub fn is_own(&self, value: &[u8]) -> bool {
+        unframe(Some(value)).is_ok_and(|(id, _)| id == self.own_id)
     }
 
     /// Fetches the schema with this id, so that [`decode`](Self::decode) knows it from now on.
@@ -162,7 +183,10 @@ impl EventCodec {
 }
 
 /// Splits a value into its schema id and its Avro bytes.
-fn unframe(value: Option<&[u8]>) -> Result<(SchemaId, &[u8]), Undecodable> {
+///
+/// # Errors
+/// There is no value, or no frame.
+pub fn unframe(value: Option<&[u8]>) -> Result<(SchemaId, &[u8]), Undecodable> {
     let value = value.ok_or(Undecodable::NoValue)?;
     match value.split_first_chunk::<FRAME_LEN>() {
         Some((&[MAGIC, a, b, c, d], body)) => Ok((SchemaId::from_be_bytes([a, b, c, d]), body)),
@@ -171,96 +195,54 @@ fn unframe(value: Option<&[u8]>) -> Result<(SchemaId, &[u8]), Undecodable> {
 }
 
 /// A schema that records were written with, ready to read them.
-struct WriterSchema {
+struct WriterSchema<T> {
+    schema: &'static Schema,
     reader: GenericDatumReader<'static>,
-    /// The writer's payload branches in its own order, or `None` when the schema is ours word for word.
-    branches: Option<Vec<Branch>>,
+    is_ours: bool,
+    of: std::marker::PhantomData<fn() -> T>,
 }
 
-/// What a branch of a writer's payload union is to us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Branch {
-    Create,
-    Update,
-    /// Of a newer writer; nothing we could fold.
-    Unknown,
-}
-
-impl WriterSchema {
+impl<T: AvroRecord> WriterSchema<T> {
     fn new(schema: &'static Schema) -> Result<Self, String> {
         let reader = GenericDatumReader::builder(schema).build().map_err(|error| error.to_string())?;
         // Other programs register their own text of our schema under another id. Two schemas with the same
         // Parsing Canonical Form write the same bytes.
-        let is_ours = schema.canonical_form() == OWN_SCHEMA.canonical_form();
-        let branches = if is_ours { None } else { Some(branches(schema)?) };
-        Ok(Self { reader, branches })
+        let is_ours = schema.canonical_form() == T::schema().canonical_form();
+        T::check_written(schema)?;
+        Ok(Self { schema, reader, is_ours, of: std::marker::PhantomData })
     }
 
-    fn decode(&self, body: &[u8]) -> Result<OrderEvent, String> {
+    fn decode(&self, body: &[u8]) -> Result<T, String> {
         let mut input = Input { rest: body, hit_the_end: false };
-        let event = match &self.branches {
-            None => self.reader.read_deser(&mut input).map_err(|error| error.to_string()),
-            Some(branches) => {
-                let value = self.reader.read_value(&mut input).map_err(|error| error.to_string());
-                value.and_then(|value| from_writers_value(value, branches))
-            }
+        let value = if self.is_ours {
+            self.reader.read_deser(&mut input).map_err(|error| error.to_string())
+        } else {
+            let value = self.reader.read_value(&mut input).map_err(|error| error.to_string());
+            value.and_then(|value| T::from_written(value, self.schema))
         };
         if input.hit_the_end {
             return Err("it ends too early".to_owned());
         }
         match input.rest.len() {
-            0 => event,
-            _ if event.is_err() => event,
+            0 => value,
+            _ if value.is_err() => value,
             left => Err(format!("{left} bytes follow its end")),
         }
     }
 }
 
-/// The branches of the payload's union in a writer's schema of the event.
-fn branches(schema: &Schema) -> Result<Vec<Branch>, String> {
-    let Schema::Record(record) = schema else {
-        return Err("it is not a record".to_owned());
-    };
-    let name = record.name.fullname(None);
-    if name != EVENT {
-        return Err(format!("it is {name}, not {EVENT}"));
-    }
-    let payload = record.fields.iter().find(|field| field.name == "payload").map(|field| &field.schema);
-    let Some(Schema::Union(payload)) = payload else {
-        return Err("it has no union called payload".to_owned());
-    };
-    let branch = |variant: &Schema| match variant.name().map(|name| name.fullname(None)).as_deref() {
-        Some(CREATE) => Branch::Create,
-        Some(UPDATE) => Branch::Update,
-        _ => Branch::Unknown,
-    };
-    Ok(payload.variants().iter().map(branch).collect())
+/// The full name of the variant that a value of a writer's `union` is of. `None` if it has no such name: a
+/// primitive, or a value of no union.
+pub fn variant_name(union: &Schema, value: &Value) -> Option<String> {
+    let (Schema::Union(union), Value::Union(index, _)) = (union, value) else { return None };
+    Some(union.variants().get(*index as usize)?.name()?.fullname(None))
 }
 
-/// Takes an event out of a value that was read with the writer's schema.
-fn from_writers_value(value: Value, branches: &[Branch]) -> Result<OrderEvent, String> {
-    let Value::Record(fields) = value else {
-        return Err("it is not a record".to_owned());
-    };
-    let mut fields: HashMap<String, Value> = fields.into_iter().collect();
-    let mut field = |name: &str| fields.remove(name).ok_or_else(|| format!("it has no {name}"));
-    let payload = match field("payload")? {
-        Value::Union(index, payload) => match branches.get(index as usize) {
-            Some(Branch::Create) => Payload::Create(typed(&payload)?),
-            Some(Branch::Update) => Payload::Update(typed(&payload)?),
-            Some(Branch::Unknown) | None => return Err("its payload is of a kind unknown here".to_owned()),
-        },
-        _ => return Err("its payload is not a union".to_owned()),
-    };
-    Ok(OrderEvent {
-        event_type: typed(&field("eventType")?)?,
-        order_id: typed(&field("orderId")?)?,
-        timestamp: typed(&field("timestamp")?)?,
-        payload,
-    })
-}
-
-fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String> {
+/// Turns a generic value into a Rust type by the names of its fields.
+///
+/// # Errors
+/// What does not fit.
+pub fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     apache_avro::from_value(value).map_err(|error| error.to_string())
 }
 

@@ -67,10 +67,10 @@ fn ce_type(event_type: EventType) -> &'static str {
 
 /// The id of the event in a record: its `ce_id`, or, for a peer's record without one, the record's place
 /// in the log (`topic/partition/offset`), which is as unique but cannot recognise a second copy.
-pub fn event_id<'a, H: Headers>(headers: Option<&'a H>, place: &Position) -> Cow<'a, str> {
+pub fn event_id<'a, H: Headers>(headers: Option<&'a H>, place: impl FnOnce() -> Position) -> Cow<'a, str> {
     match headers.and_then(|headers| text(headers, CE_ID)).map(str::trim).filter(|id| !id.is_empty()) {
         Some(id) => Cow::Borrowed(id),
-        None => Cow::Owned(place.to_string()),
+        None => Cow::Owned(place().to_string()),
     }
 }
 
@@ -128,15 +128,15 @@ mod tests {
                 ("traceparent", trace),
             ]
         );
-        assert_eq!(event_id(Some(&headers), &place()), "e-1");
+        assert_eq!(event_id(Some(&headers), place), "e-1");
         assert_eq!(trace_context(Some(&headers)).unwrap().to_string(), trace);
     }
 
     #[test]
     fn a_record_without_a_usable_id_is_known_by_its_place() {
-        assert_eq!(event_id(None::<&OwnedHeaders>, &place()), "order-events/2/17");
+        assert_eq!(event_id(None::<&OwnedHeaders>, place), "order-events/2/17");
         for unusable in [None, Some(&b""[..]), Some(b"  "), Some(b"\xff")] {
-            assert_eq!(event_id(Some(&with_id(unusable)), &place()), "order-events/2/17");
+            assert_eq!(event_id(Some(&with_id(unusable)), place), "order-events/2/17");
         }
     }
 }

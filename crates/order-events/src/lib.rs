@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod client_log;
 pub mod codec;
 pub mod config;
+mod event_schema;
 pub mod headers;
 pub mod model;
 pub mod money;

@@ -1,10 +1,12 @@
 //! Topics are made at boot when they are missing, and looked at when they are there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 use tracing::info;
 
 use crate::client_log::ClientLog;
@@ -37,6 +39,17 @@ impl<'a> TopicSpec<'a> {
         }
     }
 
+    /// A changelog: compacted, so that the last record of each key stays for ever. Small segments, since only
+    /// those that are closed are compacted.
+    pub fn changelog(name: &'a str, partitions: i32, args: &TopicArgs) -> Self {
+        Self {
+            name,
+            partitions,
+            replication_factor: args.topic_replication_factor,
+            settings: &[("cleanup.policy", COMPACT), ("segment.bytes", "134217728")],
+        }
+    }
+
     /// The dead letters: one partition, kept for 30 days.
     pub fn dead_letters(name: &'a str, args: &TopicArgs) -> Self {
         Self {
@@ -47,6 +60,8 @@ impl<'a> TopicSpec<'a> {
         }
     }
 }
+
+const COMPACT: &str = "compact";
 
 /// Why a topic is not as it should be.
 #[derive(Debug, Error)]
@@ -61,6 +76,33 @@ pub enum TopicError {
         /// What the client says.
         source: KafkaError,
     },
+    /// A changelog drops records.
+    #[error(
+        "topic {topic} has cleanup.policy={policy}: the states of orders would be deleted from it. Set it to \
+         compact (kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config \
+         cleanup.policy=compact), or use another CONSUMER_GROUP_ID"
+    )]
+    NotCompacted {
+        /// The changelog.
+        topic: String,
+        /// What it has.
+        policy: String,
+    },
+    /// A changelog does not go with its events.
+    #[error(
+        "topic {topic} has {has} partitions, but {source_topic} has {needs}: the state of an order could not be \
+         found any more. Give both the same number, or use another CONSUMER_GROUP_ID, which begins a new view"
+    )]
+    OtherPartitions {
+        /// The changelog.
+        topic: String,
+        /// The events.
+        source_topic: String,
+        /// What the changelog has.
+        has: i32,
+        /// What the events have.
+        needs: i32,
+    },
     /// The cluster said no.
     #[error("topic {topic} could not be created: {code}")]
     Refused {
@@ -73,7 +115,7 @@ pub enum TopicError {
 
 /// Creates and checks topics.
 pub struct Topics {
-    admin: AdminClient<ClientLog>,
+    admin: Arc<AdminClient<ClientLog>>,
     servers: String,
 }
 
@@ -84,16 +126,17 @@ impl Topics {
     /// librdkafka refuses the settings.
     pub fn new(kafka: &KafkaConfig) -> Result<Self, KafkaError> {
         Ok(Self {
-            admin: kafka.plain_client(&[]).create_with_context(ClientLog)?,
+            admin: Arc::new(kafka.plain_client(&[]).create_with_context(ClientLog)?),
             servers: kafka.bootstrap_servers().to_owned(),
         })
     }
 
-    /// Makes the topic unless it is there. Safe to call from any number of services at once.
+    /// Makes the topic unless it is there; gives the number of its partitions. Safe to call from any number
+    /// of services at once.
     ///
     /// # Errors
     /// See [`TopicError`]; only `Unavailable` is worth another attempt.
-    pub async fn ensure(&self, spec: &TopicSpec<'_>) -> Result<(), TopicError> {
+    pub async fn ensure(&self, spec: &TopicSpec<'_>) -> Result<i32, TopicError> {
         let replication = TopicReplication::Fixed(spec.replication_factor.unwrap_or(-1));
         let mut topic = NewTopic::new(spec.name, spec.partitions, replication);
         for (key, value) in spec.settings {
@@ -105,14 +148,57 @@ impl Topics {
         match result.into_iter().next() {
             Some(Ok(_)) => {
                 info!(topic = spec.name, partitions = spec.partitions, "topic created");
-                Ok(())
+                Ok(spec.partitions)
             }
-            Some(Err((_, Code::TopicAlreadyExists))) => Ok(()),
+            Some(Err((_, Code::TopicAlreadyExists))) => self.partitions(spec.name).await,
             Some(Err((_, code))) if is_transient(code) => {
                 Err(self.unavailable(spec.name, KafkaError::AdminOp(code)))
             }
             Some(Err((topic, code))) => Err(TopicError::Refused { topic, code }),
             None => Err(self.unavailable(spec.name, KafkaError::AdminOp(Code::Fail))),
+        }
+    }
+
+    /// How many partitions a topic has.
+    async fn partitions(&self, topic: &str) -> Result<i32, TopicError> {
+        let (admin, name) = (self.admin.clone(), topic.to_owned());
+        let asked = spawn_blocking(move || admin.inner().fetch_metadata(Some(&name), TIMEOUT)).await;
+        let metadata = asked.unwrap_or(Err(KafkaError::Canceled));
+        let metadata = metadata.map_err(|source| self.unavailable(topic, source))?;
+        let found = metadata.topics().first().filter(|topic| topic.error().is_none());
+        match found.map(|topic| topic.partitions().len()) {
+            Some(count @ 1..) => Ok(i32::try_from(count).unwrap_or(i32::MAX)),
+            _ => Err(self.unavailable(topic, KafkaError::MetadataFetch(Code::LeaderNotAvailable))),
+        }
+    }
+
+    /// Whether a changelog is compacted and has as many partitions as the events of `source`.
+    ///
+    /// # Errors
+    /// See [`TopicError`]; only `Unavailable` is worth another attempt.
+    pub async fn check_changelog(&self, spec: &TopicSpec<'_>, source: &str) -> Result<(), TopicError> {
+        let has = self.partitions(spec.name).await?;
+        if has != spec.partitions {
+            return Err(TopicError::OtherPartitions {
+                topic: spec.name.to_owned(),
+                source_topic: source.to_owned(),
+                has,
+                needs: spec.partitions,
+            });
+        }
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let described = self.admin.describe_configs([&ResourceSpecifier::Topic(spec.name)], &options).await;
+        let described = described.map_err(|error| self.unavailable(spec.name, error))?;
+        let config = match described.into_iter().next() {
+            Some(Ok(config)) => config,
+            Some(Err(code)) => return Err(self.unavailable(spec.name, KafkaError::AdminOp(code))),
+            None => return Err(self.unavailable(spec.name, KafkaError::AdminOp(Code::Fail))),
+        };
+        let policy = config.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default();
+        if policy == COMPACT {
+            Ok(())
+        } else {
+            Err(TopicError::NotCompacted { topic: spec.name.to_owned(), policy })
         }
     }
 

@@ -6,7 +6,7 @@ mod scripted_registry;
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use order_events::codec::{DecodeError, ORDER_EVENT_SCHEMA, Undecodable};
+use order_events::codec::{AvroRecord, DecodeError, Undecodable};
 use order_events::{
     CreateOrderPayload, EventCodec, EventType, OrderEvent, OrderItem, Payload, UpdateOrderPayload,
 };
@@ -66,7 +66,7 @@ fn update() -> OrderEvent {
 
 /// The schema of the events, changed.
 fn changed(change: impl FnOnce(&mut Json)) -> String {
-    let mut schema: Json = serde_json::from_str(ORDER_EVENT_SCHEMA).unwrap();
+    let mut schema: Json = serde_json::from_str(OrderEvent::SCHEMA).unwrap();
     change(&mut schema);
     schema.to_string()
 }
@@ -206,7 +206,7 @@ async fn what_cannot_be_known_fails_loudly_and_never_becomes_something_else() {
         let bytes =
             written_with(&schema, event_value(symbol, "2026-01-30T15:00:00Z", 0, cancel.clone(), &[]));
         let error = codec.decode(Some(&bytes)).unwrap_err();
-        assert!(matches!(error, DecodeError::Undecodable(Undecodable::NotAnEvent { .. })), "{error}");
+        assert!(matches!(error, DecodeError::Undecodable(Undecodable::Mismatch { .. })), "{error}");
     }
     // A symbol that only the newer schema has, on a branch that both have.
     let bytes =

@@ -3,9 +3,9 @@
 
 mod scripted_registry;
 
-use order_events::EventCodec;
-use order_events::codec::{DecodeError, ORDER_EVENT_SCHEMA, Undecodable};
+use order_events::codec::{AvroRecord, DecodeError, Undecodable};
 use order_events::registry::{FetchError, RegisterError};
+use order_events::{EventCodec, OrderEvent};
 use scripted_registry::{Answer, ScriptedRegistry};
 use serde_json::json;
 
@@ -47,7 +47,7 @@ async fn whatever_is_no_answer_of_the_registry_is_an_outage_and_recovered_from()
         let error = codec.fetch_schema(7).await.expect_err("an outage gives no schema");
         assert!(matches!(error, FetchError::Unavailable(_)), "{outage:?} gave {error:?}");
 
-        registry.script([Answer::schema(ORDER_EVENT_SCHEMA)]);
+        registry.script([Answer::schema(OrderEvent::SCHEMA)]);
         codec.fetch_schema(7).await.unwrap_or_else(|error| panic!("after {outage:?}: {error}"));
         assert!(matches!(codec.decode(Some(RECORD)), Err(DecodeError::Undecodable(_))));
     }
@@ -95,7 +95,7 @@ async fn an_unknown_id_and_a_schema_of_another_kind_are_final() {
     }
 
     // An id that was unknown may be registered later.
-    registry.script([Answer::schema(ORDER_EVENT_SCHEMA)]);
+    registry.script([Answer::schema(OrderEvent::SCHEMA)]);
     codec.fetch_schema(7).await.unwrap();
 }
 

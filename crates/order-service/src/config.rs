@@ -8,8 +8,10 @@ use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig
 use rust_decimal::Decimal;
 use service_runtime::settings::{duration, positive_duration};
 use service_runtime::telemetry::LogArgs;
+use uuid::Uuid;
 
 use crate::fold::Rules;
+use crate::pipeline::Clients;
 
 /// Consumes order events from Kafka and serves the orders over HTTP.
 ///
@@ -36,6 +38,10 @@ pub struct Settings {
     /// Settings of the orders themselves.
     #[command(flatten)]
     pub orders: OrderSettings,
+
+    /// See [`PipelineSettings`].
+    #[command(flatten)]
+    pub pipeline: PipelineSettings,
 
     /// See [`KafkaArgs`].
     #[command(flatten)]
@@ -94,6 +100,55 @@ pub struct OrderSettings {
     pub ready_max_lag: i64,
 }
 
+/// How events are processed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Processing")]
+pub struct PipelineSettings {
+    /// exactly_once: states, dead letters and offsets in one transaction. at_least_once is for brokers without
+    /// transactions: after a crash, dead letters may come twice and a paused instance may write old states.
+    #[arg(long, env = "PROCESSING_GUARANTEE", value_enum, default_value_t = Guarantee::ExactlyOnce)]
+    pub processing_guarantee: Guarantee,
+
+    /// The most events in one transaction.
+    #[arg(long, env = "BATCH_MAX_EVENTS", default_value_t = 20_000, value_parser = batch_size)]
+    pub batch_max_events: usize,
+
+    /// A name that this instance keeps across restarts, another one for each instance. With it, a restarted
+    /// instance takes its partitions back at once; a stopped one is waited for until its session is over.
+    #[arg(long, env = "INSTANCE_ID", value_parser = topic_name)]
+    pub instance_id: Option<String>,
+}
+
+/// What may happen to an event when something fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Guarantee {
+    /// It counts once.
+    #[value(name = "exactly_once")]
+    ExactlyOnce,
+    /// It counts, perhaps twice.
+    #[value(name = "at_least_once")]
+    AtLeastOnce,
+}
+
+impl PipelineSettings {
+    /// The id under which transactions are made, if there are any. Without a name of its own, an instance has
+    /// a new one at each start.
+    pub fn transactional_id(&self, group: &str) -> Option<String> {
+        match (self.processing_guarantee, &self.instance_id) {
+            (Guarantee::AtLeastOnce, _) => None,
+            (Guarantee::ExactlyOnce, Some(instance)) => Some(format!("{group}-{instance}")),
+            (Guarantee::ExactlyOnce, None) => Some(format!("{group}-{}", Uuid::new_v4())),
+        }
+    }
+}
+
+fn batch_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(size) if (1..=100_000).contains(&size) => Ok(size),
+        _ => Err("a number from 1 to 100000 is expected".to_owned()),
+    }
+}
+
 /// What happens to an unusual change of status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Transitions {
@@ -121,7 +176,7 @@ fn rate(text: &str) -> Result<Decimal, String> {
 }
 
 /// The settings, checked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// See [`Settings::port`].
     pub port: u16,
@@ -131,6 +186,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// See [`OrderSettings`].
     pub orders: OrderSettings,
+    /// See [`PipelineSettings`].
+    pub pipeline: PipelineSettings,
+    /// The configurations of the pipeline's clients.
+    pub clients: Clients,
     /// The brokers and the user's librdkafka properties.
     pub kafka: KafkaConfig,
     /// See [`TopicArgs`].
@@ -155,12 +214,14 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, PropertyError> {
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
-        crate::consumer::client_config(&kafka, &settings.consumer_group_id)?;
+        let clients = Clients::new(&kafka, &settings.consumer_group_id, &settings.pipeline)?;
         Ok(Self {
             port: settings.port,
             bind: settings.bind,
             shutdown_timeout: settings.shutdown_timeout,
             orders: settings.orders,
+            pipeline: settings.pipeline,
+            clients,
             kafka,
             topics: settings.topics,
             dlq_topic: settings.dlq_topic,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use service_runtime::{Problem, ProblemType};
+use tracing::error;
 
 /// When a client may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -26,6 +27,13 @@ pub fn unknown_order(order_id: &str) -> Problem {
 /// The orders of another topic were asked for.
 pub fn unknown_topic(asked: &str, ours: &str) -> Problem {
     Problem::new(UNKNOWN_TOPIC, format!("This service has the orders of topic {ours}, not of {asked}."))
+}
+
+/// A defect of ours. The client is not told what it is; the log is.
+pub fn internal(error: impl std::error::Error) -> Problem {
+    error!(%error, "a request failed");
+    let kind = ProblemType::of_status(StatusCode::INTERNAL_SERVER_ERROR);
+    Problem::new(kind, "Something failed here; the log says what, under the x-request-id.")
 }
 
 /// The service cannot answer yet.

@@ -1,12 +1,14 @@
 //! What an order remembers of an event: enough to know a second copy, no more.
 
 use order_events::{CreateOrderPayload, Payload};
+use serde::{Deserialize, Serialize};
 use twox_hash::{XxHash3_64, XxHash3_128};
 use uuid::Uuid;
 
 /// An event's id in 16 bytes: a UUID as it is, any other text as its XXH3 hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EventKey(pub [u8; 16]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventKey(#[serde(with = "apache_avro::serde::fixed")] pub [u8; 16]);
 
 impl EventKey {
     /// The key of an event id (`ce_id`).
@@ -20,13 +22,13 @@ impl EventKey {
 
 /// What an event says, in 8 bytes. Two events with the same id must have the same; a request that is sent
 /// again makes new dates, so dates do not count.
-pub fn fingerprint(payload: &Payload) -> u64 {
+pub fn fingerprint(payload: &Payload) -> i64 {
     let mut bytes = Vec::with_capacity(128);
     match payload {
         Payload::Create(create) => create_bytes(create, &mut bytes),
         Payload::Update(update) => text(&mut bytes, &update.status),
     }
-    XxHash3_64::oneshot_with_seed(payload.event_type() as u64, &bytes)
+    XxHash3_64::oneshot_with_seed(payload.event_type() as u64, &bytes).cast_signed()
 }
 
 fn create_bytes(create: &CreateOrderPayload, bytes: &mut Vec<u8>) {
@@ -54,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    fn create(change: impl FnOnce(&mut CreateOrderPayload)) -> u64 {
+    fn create(change: impl FnOnce(&mut CreateOrderPayload)) -> i64 {
         let mut create = CreateOrderPayload {
             customer_id: "CUST-1".into(),
             order_date: "2026-01-30T15:00:00Z".into(),
@@ -88,6 +90,6 @@ mod tests {
         assert_eq!(EventKey::of(uuid).0[..4], [0x80, 0x0b, 0x4d, 0x27]);
         assert_eq!(EventKey::of("order-events/2/17").0[..4], [0x36, 0xdc, 0xd7, 0x9b]);
         let update = Payload::Update(UpdateOrderPayload { status: "confirmed".into() });
-        assert_eq!(fingerprint(&update), 0x9eb3_3d67_f002_33ce);
+        assert_eq!(fingerprint(&update).cast_unsigned(), 0x9eb3_3d67_f002_33ce);
     }
 }

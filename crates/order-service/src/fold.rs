@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use order_events::{CreateOrderPayload, OrderEvent, Payload, Status};
+use serde::{Deserialize, Serialize};
 
 use crate::event_key::{EventKey, fingerprint};
 use crate::outcome::{Outcome, Reason, Rejection};
@@ -14,53 +15,80 @@ pub const MAX_REMEMBERED: usize = 64;
 /// How many updates may wait for one order's CREATE.
 pub const MAX_HELD: usize = 16;
 
-/// What is known of one order id.
-#[derive(Debug, Clone, PartialEq)]
+/// What is known of one order id. As it is in the changelog: see `schemas/changelog.avsc`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct OrderState {
     /// The order, once its CREATE was applied; until then there are only held updates. Its `status` is the
     /// current one.
     pub order: Option<CreateOrderPayload>,
-    /// The timestamp of the last event that was applied.
-    pub updated_at: String,
+    /// The timestamp of the last record that was applied, in milliseconds since 1970.
+    pub updated_at: i64,
     /// The events that were applied, the oldest first.
-    pub applied: Vec<AppliedEvent>,
+    pub applied: Vec<RememberedEvent>,
     /// Updates that wait for the CREATE, in the order in which they came.
     pub held: Vec<HeldUpdate>,
 }
 
-/// What is remembered of an event that was applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AppliedEvent {
+/// What is remembered of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RememberedEvent {
     /// Knows a second copy.
     pub key: EventKey,
     /// Knows another event with the same id.
-    pub fingerprint: u64,
-    /// Where it was in the order's partition of the events topic.
+    pub fingerprint: i64,
+    /// Where it is in the order's partition of the events topic.
     pub offset: i64,
 }
 
 /// An update that came before its order's CREATE.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HeldUpdate {
     /// The event, as it will be remembered.
-    pub event: AppliedEvent,
+    pub event: RememberedEvent,
     /// The status that it asks for.
     pub status: String,
-    /// The event's own timestamp.
-    pub timestamp: String,
     /// When it is given up, in milliseconds since 1970.
     pub give_up_at: i64,
+    /// The record that it came in, should it have to be dead-lettered.
+    pub original: OriginalRecord,
+}
+
+/// A record as it came, but for its place and its key, which is the order id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginalRecord {
+    /// The bytes.
+    #[serde(with = "apache_avro::serde::bytes")]
+    pub value: Vec<u8>,
+    /// Milliseconds since 1970, -1 if it had none.
+    pub timestamp: i64,
+    /// In their order.
+    pub headers: Vec<OriginalHeader>,
+}
+
+/// One header of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginalHeader {
+    /// May come more than once.
+    pub name: String,
+    /// The bytes, if it has any.
+    #[serde(with = "apache_avro::serde::bytes_opt")]
+    pub value: Option<Vec<u8>>,
 }
 
 /// An event, with what of its record matters to the fold.
-#[derive(Debug, Clone)]
-pub struct Incoming {
+pub struct Incoming<'a> {
     /// What happened.
     pub event: OrderEvent,
     /// The id that a second copy has too.
     pub key: EventKey,
     /// Where it is in its partition.
     pub offset: i64,
+    /// The record's timestamp, in milliseconds since 1970.
+    pub timestamp: i64,
+    /// Copies the record; few events need it.
+    pub original: &'a dyn Fn() -> OriginalRecord,
 }
 
 /// The rules that are a matter of configuration.
@@ -84,9 +112,9 @@ pub struct Folded {
 }
 
 /// Applies `incoming` to what is known of its order. `now` is in milliseconds since 1970.
-pub fn fold(state: Option<OrderState>, incoming: Incoming, rules: &Rules, now: i64) -> Folded {
-    let Incoming { event, key, offset } = incoming;
-    let remembered = AppliedEvent { key, fingerprint: fingerprint(&event.payload), offset };
+pub fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, now: i64) -> Folded {
+    let Incoming { event, key, offset, timestamp, original } = incoming;
+    let remembered = RememberedEvent { key, fingerprint: fingerprint(&event.payload), offset };
     if let Some(seen) = state.as_ref().and_then(|state| state.seen(key)) {
         let outcome = if seen.fingerprint == remembered.fingerprint {
             Outcome::Duplicate
@@ -96,10 +124,14 @@ pub fn fold(state: Option<OrderState>, incoming: Incoming, rules: &Rules, now: i
         return Folded { state, outcome, released: Vec::new() };
     }
     match event.payload {
-        Payload::Create(create) => apply_create(state, create, event.timestamp, remembered, rules),
-        Payload::Update(update) => {
-            apply_update(state, update.status, event.timestamp, remembered, rules, now)
-        }
+        Payload::Create(create) => apply_create(state, create, timestamp, remembered, rules),
+        Payload::Update(update) => match state {
+            Some(mut state) if state.order.is_some() => {
+                let outcome = change_status(&mut state, update.status, timestamp, remembered, rules);
+                Folded { state: Some(state), outcome, released: Vec::new() }
+            }
+            state => hold_update(state, update.status, remembered, original, rules, now),
+        },
     }
 }
 
@@ -109,29 +141,33 @@ pub fn expire(mut state: OrderState, now: i64) -> (Option<OrderState>, Vec<(Held
         (held, reject(Reason::UnknownOrder, "no CREATE of the order came within the grace period"))
     });
     let given_up = given_up.collect();
-    let nothing_left = state.order.is_none() && state.held.is_empty();
-    ((!nothing_left).then_some(state), given_up)
+    (state.or_nothing(), given_up)
 }
 
 impl OrderState {
     /// The event with this key, if it was applied or is held.
-    fn seen(&self, key: EventKey) -> Option<&AppliedEvent> {
+    fn seen(&self, key: EventKey) -> Option<&RememberedEvent> {
         self.applied.iter().chain(self.held.iter().map(|held| &held.event)).find(|event| event.key == key)
     }
 
-    fn remember(&mut self, event: AppliedEvent) {
+    fn remember(&mut self, event: RememberedEvent) {
         if self.applied.len() == MAX_REMEMBERED {
             self.applied.remove(1);
         }
         self.applied.push(event);
+    }
+
+    /// Itself, unless nothing is known any more.
+    fn or_nothing(self) -> Option<Self> {
+        (self.order.is_some() || !self.held.is_empty()).then_some(self)
     }
 }
 
 fn apply_create(
     state: Option<OrderState>,
     mut create: CreateOrderPayload,
-    timestamp: String,
-    event: AppliedEvent,
+    timestamp: i64,
+    event: RememberedEvent,
     rules: &Rules,
 ) -> Folded {
     if state.as_ref().is_some_and(|state| state.order.is_some()) {
@@ -145,46 +181,41 @@ fn apply_create(
     let released = held
         .into_iter()
         .map(|held| {
-            let outcome = change_status(&mut state, held.status.clone(), &held.timestamp, held.event, rules);
+            let (status, timestamp) = (held.status.clone(), held.original.timestamp);
+            let outcome = change_status(&mut state, status, timestamp, held.event, rules);
             (held, outcome)
         })
         .collect();
     Folded { state: Some(state), outcome: Outcome::Applied { unusual: false }, released }
 }
 
-fn apply_update(
+/// Keeps an update for its order's CREATE.
+fn hold_update(
     state: Option<OrderState>,
     status: String,
-    timestamp: String,
-    event: AppliedEvent,
+    event: RememberedEvent,
+    original: &dyn Fn() -> OriginalRecord,
     rules: &Rules,
     now: i64,
 ) -> Folded {
-    let mut state = state.unwrap_or(OrderState {
-        order: None,
-        updated_at: String::new(),
-        applied: Vec::new(),
-        held: Vec::new(),
-    });
-    let outcome = if state.order.is_some() {
-        change_status(&mut state, status, &timestamp, event, rules)
-    } else if state.held.len() == MAX_HELD || rules.update_grace.is_zero() {
+    let mut state = state.unwrap_or_default();
+    let outcome = if state.held.len() >= MAX_HELD || rules.update_grace.is_zero() {
         reject(Reason::UnknownOrder, "the order does not exist")
     } else {
         let grace = i64::try_from(rules.update_grace.as_millis()).unwrap_or(i64::MAX);
-        state.held.push(HeldUpdate { event, status, timestamp, give_up_at: now.saturating_add(grace) });
+        let give_up_at = now.saturating_add(grace);
+        state.held.push(HeldUpdate { event, status, give_up_at, original: original() });
         Outcome::Held
     };
-    let nothing_known = state.order.is_none() && state.held.is_empty();
-    Folded { state: (!nothing_known).then_some(state), outcome, released: Vec::new() }
+    Folded { state: state.or_nothing(), outcome, released: Vec::new() }
 }
 
 /// Gives an order that exists a new status.
 fn change_status(
     state: &mut OrderState,
     status: String,
-    timestamp: &str,
-    event: AppliedEvent,
+    timestamp: i64,
+    event: RememberedEvent,
     rules: &Rules,
 ) -> Outcome {
     let Some(order) = &mut state.order else {
@@ -197,7 +228,7 @@ fn change_status(
         return Outcome::DeadLettered(Rejection { reason: Reason::IllegalTransition, detail });
     }
     order.status = status;
-    timestamp.clone_into(&mut state.updated_at);
+    state.updated_at = timestamp;
     state.remember(event);
     Outcome::Applied { unusual }
 }
@@ -229,17 +260,34 @@ mod tests {
     const STRICT: Rules = Rules { strict_transitions: true, ..LENIENT };
     const APPLIED: Outcome = Outcome::Applied { unusual: false };
 
-    fn incoming(id: u8, offset: i64, payload: Payload) -> Incoming {
-        let event_type: EventType = payload.event_type();
-        let timestamp = format!("t{offset}");
-        Incoming {
-            event: OrderEvent { event_type, order_id: "ORD-1".into(), timestamp, payload },
-            key: EventKey([id; 16]),
-            offset,
-        }
+    /// What an event is made of in these tests: an [`Incoming`] borrows.
+    #[derive(Debug, Clone)]
+    struct Case {
+        id: u8,
+        offset: i64,
+        payload: Payload,
     }
 
-    fn create(id: u8, offset: i64) -> Incoming {
+    fn incoming(id: u8, offset: i64, payload: Payload) -> Case {
+        Case { id, offset, payload }
+    }
+
+    fn fold_case(state: Option<OrderState>, case: Case, rules: &Rules, now: i64) -> Folded {
+        let Case { id, offset, payload } = case;
+        let event_type: EventType = payload.event_type();
+        let event = OrderEvent { event_type, order_id: "ORD-1".into(), timestamp: "t".into(), payload };
+        let original = || OriginalRecord { value: vec![id], timestamp: 1000 + offset, headers: Vec::new() };
+        let incoming = Incoming {
+            event,
+            key: EventKey([id; 16]),
+            offset,
+            timestamp: 1000 + offset,
+            original: &original,
+        };
+        fold(state, incoming, rules, now)
+    }
+
+    fn create(id: u8, offset: i64) -> Case {
         let payload = CreateOrderPayload {
             customer_id: format!("CUST-{id}"),
             order_date: "d".into(),
@@ -251,20 +299,20 @@ mod tests {
         incoming(id, offset, Payload::Create(payload))
     }
 
-    fn update(id: u8, offset: i64, status: &str) -> Incoming {
+    fn update(id: u8, offset: i64, status: &str) -> Case {
         incoming(id, offset, Payload::Update(UpdateOrderPayload { status: status.into() }))
     }
 
     /// Folds all of them, a millisecond apart; gives the last state and every outcome by offset.
     fn run(
         rules: &Rules,
-        events: impl IntoIterator<Item = Incoming>,
+        events: impl IntoIterator<Item = Case>,
     ) -> (Option<OrderState>, Vec<(i64, Outcome)>) {
         let mut state = None;
         let mut outcomes = Vec::new();
         for (now, event) in (0..).zip(events) {
             let offset = event.offset;
-            let folded = fold(state, event, rules, now);
+            let folded = fold_case(state, event, rules, now);
             state = folded.state;
             outcomes.push((offset, folded.outcome));
             outcomes.extend(folded.released.into_iter().map(|(held, outcome)| (held.event.offset, outcome)));
@@ -288,7 +336,7 @@ mod tests {
         let (state, outcomes) =
             run(&STRICT, [create(1, 0), update(2, 1, "Confirmed"), update(3, 2, "shipped")]);
         assert_eq!(status(&state), "shipped");
-        assert_eq!(state.unwrap().updated_at, "t2");
+        assert_eq!(state.unwrap().updated_at, 1002);
         assert!(outcomes.iter().all(|(_, outcome)| *outcome == APPLIED), "{outcomes:?}");
     }
 
@@ -332,6 +380,7 @@ mod tests {
         let state = state.unwrap();
         assert!(state.held.is_empty());
         assert_eq!(state.applied.iter().map(|event| event.offset).collect::<Vec<_>>(), [3, 0, 1]);
+        assert_eq!(state.updated_at, 1001);
     }
 
     #[test]
@@ -378,7 +427,7 @@ mod tests {
         assert_eq!((state.applied[0].offset, state.applied.last().unwrap().offset), (1, 250));
     }
 
-    fn any_incoming(offset: i64) -> impl Strategy<Value = Incoming> {
+    fn any_incoming(offset: i64) -> impl Strategy<Value = Case> {
         let status = prop::sample::select(vec!["pending", "shipped", "cancelled", "odd"]);
         prop_oneof![
             (0u8..6).prop_map(move |id| create(id, offset)),
@@ -400,7 +449,7 @@ mod tests {
                 let last = outcomes.iter().rfind(|(offset, _)| *offset == event.offset);
                 let applied = matches!(last, Some((_, Outcome::Applied { .. } | Outcome::Held)));
                 if applied {
-                    let folded = fold(again, event, &rules, 0);
+                    let folded = fold_case(again, event, &rules, 0);
                     prop_assert_eq!(folded.outcome, Outcome::Duplicate);
                     again = folded.state;
                 }

@@ -1,46 +1,51 @@
-//! Consumes order events from Kafka and serves the orders over HTTP.
+//! Consumes order events from Kafka and serves the orders over HTTP, exactly once.
 //!
-//! An event's way: [`consumer`] takes its record from Kafka, [`record`] reads it, [`fold`] says what it makes
-//! of its order, [`store`] keeps that, and [`routes`] show it.
+//! An event's way: the [`pipeline`] takes its record from Kafka, [`record`] reads it, [`fold`] says what it
+//! makes of its order, the pipeline commits that to the [`changelog`] in one transaction with the consumed
+//! offset, and only then the [`store`] shows it to [`routes`].
 
+pub mod changelog;
 pub mod config;
-pub mod consumer;
+pub mod dead_letter;
 pub mod error;
 pub mod event_key;
 pub mod fold;
-pub mod lag_watch;
 pub mod metrics;
+pub mod order_view;
 pub mod outcome;
-pub mod progress;
+pub mod outcomes;
+pub mod pipeline;
+pub mod processed;
 pub mod query;
 pub mod record;
 pub mod routes;
 pub mod state;
+pub mod status;
 pub mod store;
-pub mod view;
 
 use std::sync::Arc;
 
+use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
-use order_events::{ClientLog, EventCodec};
 use prometheus_client::registry::Registry;
-use rdkafka::consumer::BaseConsumer;
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::server;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::changelog::ChangelogCodec;
 use crate::config::Config;
-use crate::consumer::{ConsumerError, EventConsumer};
 use crate::metrics::EventMetrics;
-use crate::progress::{Obstacle, Progress};
-use crate::state::AppState;
+use crate::pipeline::{Pipeline, PipelineError, TopicNames};
+use crate::processed::Processed;
+use crate::state::{AppState, View, ViewCell};
+use crate::status::{Obstacle, Status};
 use crate::store::Store;
 
 /// Why the service cannot go on.
@@ -49,12 +54,15 @@ pub enum RunError {
     /// A topic or a schema cannot be had, for good.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
-    /// The consumer cannot go on.
+    /// The pipeline cannot go on.
     #[error(transparent)]
-    Consumer(#[from] ConsumerError),
-    /// The consumer thread panicked.
-    #[error("the consumer thread ended without a word")]
-    ConsumerLost,
+    Pipeline(#[from] PipelineError),
+    /// The system gives no thread.
+    #[error("no thread for the pipeline: {0}")]
+    Thread(std::io::Error),
+    /// The pipeline's thread panicked.
+    #[error("the pipeline ended without a word; the log has its panic")]
+    PipelineLost,
 }
 
 /// Serves on `listener` until `shutdown`. Takes requests at once; it is ready when the orders are restored.
@@ -64,71 +72,91 @@ pub enum RunError {
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), RunError> {
     let mut metrics = Registry::default();
     let http_metrics = HttpMetrics::register(&mut metrics);
-    let (store, progress) = (Store::default(), Progress::new(config.orders.ready_max_lag));
-    let event_metrics = EventMetrics::register(&mut metrics, store.clone(), progress.clone());
-    let state = AppState::new(&config, store.clone(), progress.clone(), metrics);
+    let (view, status) = (ViewCell::default(), Status::new(config.orders.ready_max_lag));
+    let event_metrics = EventMetrics::register(&mut metrics, view.clone(), status.clone());
+    let state = AppState::new(&config, view.clone(), status.clone(), metrics);
 
     let app = app::finish(routes::router(state), http_metrics);
     let stop = shutdown.child_token();
     let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.shutdown_timeout));
 
-    let consumed = consume(&config, store, progress, event_metrics, &stop).await;
+    let processed = process(&config, view, status, event_metrics, &stop).await;
     stop.cancel();
     // The task does not fail: a panic in it has been logged already.
     let _ = server.await;
     info!("stopped");
-    consumed
+    processed
 }
 
-/// Boots, then consumes until `stop`.
-async fn consume(
+/// Boots, then processes events until `stop`.
+async fn process(
     config: &Config,
-    store: Store,
-    progress: Progress,
+    view: ViewCell,
+    status: Status,
     metrics: EventMetrics,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
-    let Some(codec) = stop.run_until_cancelled(boot(config, &progress)).await else { return Ok(()) };
-    let codec = codec?;
+    let topics = TopicNames {
+        events: config.topics.order_topic.clone(),
+        changelog: changelog::topic_name(&config.consumer_group_id),
+        dead_letters: config.dlq_topic.clone(),
+    };
+    let Some(booted) = stop.run_until_cancelled(boot(config, &topics, &status)).await else { return Ok(()) };
+    let Booted { partitions, events, changelog } = booted?;
+    let store = Store::new(changelog.clone(), partitions);
+    let view = view.get_or_init(|| View { store, processed: Processed::new(partitions) }).clone();
+    status.restoring(partitions);
 
-    let client =
-        consumer::client_config(&config.kafka, &config.consumer_group_id).map_err(ConsumerError::from)?;
-    let client: BaseConsumer<ClientLog> =
-        client.create_with_context(ClientLog).map_err(ConsumerError::from)?;
-    let client = Arc::new(client);
-    let topic: Arc<str> = config.topics.order_topic.as_str().into();
-    let watch = tokio::spawn(lag_watch::watch(client.clone(), topic, progress.clone(), stop.clone()));
-
-    let consumer = EventConsumer {
-        client,
-        topic: config.topics.order_topic.clone(),
-        codec,
+    let watched: Arc<str> = topics.events.as_str().into();
+    let watch_config = config.clients.watch();
+    let watch = pipeline::watch(&watch_config, watched, status.clone(), stop.clone());
+    let pipeline = Pipeline {
+        topics,
+        clients: config.clients.clone(),
+        settings: config.pipeline.clone(),
         rules: config.orders.rules(),
-        store,
-        progress,
+        events: Arc::new(events),
+        changelog,
+        view,
+        status,
         metrics,
+        partitions,
         runtime: Handle::current(),
         stop: stop.clone(),
     };
-    let consumed = spawn_blocking(move || consumer.run()).await.map_err(|_| RunError::ConsumerLost)?;
-    stop.cancel();
-    let _ = watch.await;
-    Ok(consumed?)
+    let (ended, end) = oneshot::channel();
+    let run = move || drop(ended.send(pipeline.run()));
+    std::thread::Builder::new().name("pipeline".to_owned()).spawn(run).map_err(RunError::Thread)?;
+    let pipeline = async {
+        let ended = end.await;
+        stop.cancel();
+        ended
+    };
+    let (watched, ended) = tokio::join!(watch, pipeline);
+    ended.map_err(|_| RunError::PipelineLost)??;
+    Ok(watched.map_err(PipelineError::from)?)
 }
 
-/// Sees to the topics and the schema, however long it takes.
-async fn boot(config: &Config, progress: &Progress) -> Result<EventCodec, BootstrapError> {
+struct Booted {
+    partitions: usize,
+    events: EventCodec,
+    changelog: Arc<ChangelogCodec>,
+}
+
+/// Sees to the topics and the schemas, however long it takes.
+async fn boot(config: &Config, names: &TopicNames, status: &Status) -> Result<Booted, BootstrapError> {
     let waiting = |reason: &str| {
-        progress.set(Obstacle::Boot, reason.to_owned());
-        progress.beat();
+        status.set(Obstacle::Boot, reason.to_owned());
+        status.beat();
     };
     let bootstrap = Bootstrap::new(&config.kafka, &config.registry, &waiting)?;
-    let events = TopicSpec::events(&config.topics);
-    let dead_letters = TopicSpec::dead_letters(&config.dlq_topic, &config.topics);
-    let ((), (), codec) = tokio::try_join!(
-        bootstrap.topic(&events),
-        bootstrap.topic(&dead_letters),
-        bootstrap.codec(&config.topics.order_topic)
-    )?;
-    Ok(codec)
+    let topics = async {
+        let partitions = bootstrap.topic(&TopicSpec::events(&config.topics)).await?;
+        bootstrap.topic(&TopicSpec::dead_letters(&names.dead_letters, &config.topics)).await?;
+        bootstrap.compacted(&names.changelog, partitions, &names.events, &config.topics).await?;
+        Ok::<_, BootstrapError>(usize::try_from(partitions).unwrap_or_default())
+    };
+    let (partitions, events, changelog) =
+        tokio::try_join!(topics, bootstrap.codec(&names.events), bootstrap.codec(&names.changelog))?;
+    Ok(Booted { partitions, events, changelog: Arc::new(changelog) })
 }

@@ -1,15 +1,22 @@
 //! What is consumed, how far, and how much is kept.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
 
-use crate::outcome::Outcome;
-use crate::progress::{PartitionProgress, Progress};
-use crate::store::Store;
+use crate::outcome::{Outcome, Reason};
+use crate::state::ViewCell;
+use crate::status::{PartitionStatus, Status};
+
+/// Seconds; from a transaction on an idle broker to its time-out.
+const TRANSACTION_BUCKETS: [f64; 11] = [0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 5.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
@@ -18,43 +25,124 @@ struct OutcomeLabels {
     reason: &'static str,
 }
 
-/// Counts events by what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// The outcomes of a batch; they count when it is committed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    applied: u64,
+    unusual: u64,
+    duplicate: u64,
+    held: u64,
+    dead_lettered: HashMap<Reason, u64>,
+}
+
+impl Counts {
+    /// Counts what became of an event.
+    pub fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Applied { unusual } => {
+                self.applied += 1;
+                self.unusual += u64::from(*unusual);
+            }
+            Outcome::Duplicate => self.duplicate += 1,
+            Outcome::Held => self.held += 1,
+            Outcome::DeadLettered(rejection) => self.dead_lettered(rejection.reason),
+        }
+    }
+
+    /// Counts a record that could not be processed.
+    pub fn dead_lettered(&mut self, reason: Reason) {
+        *self.dead_lettered.entry(reason).or_default() += 1;
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the pipeline counts.
 #[derive(Debug, Clone)]
 pub struct EventMetrics {
     consumed: Family<OutcomeLabels, Counter>,
     unusual: Counter,
+    transactions: Family<ResultLabel, Counter>,
+    transaction_duration: Histogram,
+    lost: Counter,
 }
 
 impl EventMetrics {
-    /// Adds these metrics, and gauges over `store` and `progress`, to what is served on `/metrics`.
-    pub fn register(registry: &mut Registry, store: Store, progress: Progress) -> Self {
-        let metrics = Self { consumed: Family::default(), unusual: Counter::default() };
+    /// Adds these metrics, and gauges over `view` and `status`, to what is served on `/metrics`.
+    pub fn register(registry: &mut Registry, view: ViewCell, status: Status) -> Self {
+        let metrics = Self {
+            consumed: Family::default(),
+            unusual: Counter::default(),
+            transactions: Family::default(),
+            transaction_duration: Histogram::new(TRANSACTION_BUCKETS),
+            lost: Counter::default(),
+        };
         registry.register("order_events_consumed", "Events consumed, by outcome", metrics.consumed.clone());
         registry.register(
             "order_unusual_transitions",
             "Unusual changes of status that were applied",
             metrics.unusual.clone(),
         );
-        registry.register_collector(Box::new(Gauges { store, progress }));
+        registry.register(
+            "order_transactions",
+            "Kafka transactions, by result",
+            metrics.transactions.clone(),
+        );
+        registry.register_with_unit(
+            "order_transaction_duration",
+            "Time that a committed transaction took",
+            Unit::Seconds,
+            metrics.transaction_duration.clone(),
+        );
+        registry.register(
+            "order_events_lost",
+            "Events that retention took before they were processed",
+            metrics.lost.clone(),
+        );
+        registry.register_collector(Box::new(Gauges { view, status }));
         metrics
     }
 
-    pub(crate) fn consumed(&self, outcome: &Outcome) {
-        let reason = match outcome {
-            Outcome::DeadLettered(rejection) => rejection.reason.as_str(),
-            _ => "",
-        };
-        self.consumed.get_or_create(&OutcomeLabels { outcome: outcome.name(), reason }).inc();
-        if *outcome == (Outcome::Applied { unusual: true }) {
-            self.unusual.inc();
+    pub(crate) fn consumed(&self, counts: &Counts) {
+        let Counts { applied, unusual, duplicate, held, dead_lettered } = counts;
+        self.unusual.inc_by(*unusual);
+        for (outcome, count) in [("applied", applied), ("duplicate", duplicate), ("held", held)] {
+            if *count > 0 {
+                self.consumed.get_or_create(&OutcomeLabels { outcome, reason: "" }).inc_by(*count);
+            }
         }
+        for (reason, count) in dead_lettered {
+            let labels = OutcomeLabels { outcome: "dead_lettered", reason: reason.as_str() };
+            self.consumed.get_or_create(&labels).inc_by(*count);
+        }
+    }
+
+    pub(crate) fn committed(&self, took: Duration) {
+        self.transactions.get_or_create(&ResultLabel { result: "committed" }).inc();
+        self.transaction_duration.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn failed(&self, result: &'static str) {
+        self.transactions.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub(crate) fn lost(&self, events: i64) {
+        self.lost.inc_by(u64::try_from(events).unwrap_or(0));
     }
 }
 
 /// Read where they are kept when they are asked for, so they cannot be stale.
 struct Gauges {
-    store: Store,
-    progress: Progress,
+    view: ViewCell,
+    status: Status,
 }
 
 impl std::fmt::Debug for Gauges {
@@ -64,16 +152,20 @@ impl std::fmt::Debug for Gauges {
 }
 
 /// A gauge's name, its help, and where it is read.
-type PartitionGauge = (&'static str, &'static str, fn(&PartitionProgress) -> i64);
+type PartitionGauge = (&'static str, &'static str, fn(&PartitionStatus) -> i64);
 
-const PARTITION_GAUGES: [PartitionGauge; 2] = [
+const PARTITION_GAUGES: [PartitionGauge; 3] = [
     ("order_events_position", "Next offset to be processed", |partition| partition.position),
     ("order_events_lag", "Records that are not processed yet", |partition| partition.lag),
+    ("order_partition_active", "1 if this instance processes the partition", |partition| {
+        partition.active.into()
+    }),
 ];
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let orders = ConstGauge::new(i64::try_from(self.store.count()).unwrap_or(i64::MAX));
+        let count = self.view.get().map_or(0, |view| view.store.count());
+        let orders = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
         orders.encode(encoder.encode_descriptor(
             "orders",
             "Orders in memory",
@@ -81,7 +173,7 @@ impl Collector for Gauges {
             orders.metric_type(),
         )?)?;
 
-        let partitions = self.progress.partitions();
+        let partitions = self.status.partitions();
         for (name, help, read) in PARTITION_GAUGES {
             let gauge_type = ConstGauge::new(0_i64).metric_type();
             let mut family = encoder.encode_descriptor(name, help, None, gauge_type)?;

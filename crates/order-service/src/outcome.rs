@@ -62,9 +62,28 @@ pub enum Reason {
     IllegalTransition,
     /// Two different events with the same id.
     IdempotencyConflict,
+    /// It failed, and went on failing when it was tried again.
+    ProcessingFailed,
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Undecodable,
+        Self::UnknownSchema,
+        Self::InvalidEvent,
+        Self::DuplicateOrder,
+        Self::UnknownOrder,
+        Self::IllegalTransition,
+        Self::IdempotencyConflict,
+        Self::ProcessingFailed,
+    ];
+
+    /// The reason with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// The stable name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +94,7 @@ impl Reason {
             Self::UnknownOrder => "unknown_order",
             Self::IllegalTransition => "illegal_transition",
             Self::IdempotencyConflict => "idempotency_conflict",
+            Self::ProcessingFailed => "processing_failed",
         }
     }
 }

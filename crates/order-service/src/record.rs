@@ -4,9 +4,10 @@ use order_events::codec::{DecodeError, Undecodable};
 use order_events::registry::SchemaId;
 use order_events::{EventCodec, Position, headers};
 use rdkafka::Message;
+use rdkafka::message::Headers;
 
 use crate::event_key::EventKey;
-use crate::fold::Incoming;
+use crate::fold::{Incoming, OriginalHeader, OriginalRecord};
 use crate::outcome::{Reason, Rejection};
 
 /// Why a record is not an event to be folded.
@@ -18,11 +19,15 @@ pub enum Unreadable {
     SchemaNeeded(SchemaId),
 }
 
-/// Reads a record of the events topic.
+/// Reads a record of the events topic; `original` copies it.
 ///
 /// # Errors
 /// See [`Unreadable`].
-pub fn read<M: Message>(record: &M, codec: &EventCodec) -> Result<Incoming, Unreadable> {
+pub fn read<'a, M: Message>(
+    record: &M,
+    codec: &EventCodec,
+    original: &'a dyn Fn() -> OriginalRecord,
+) -> Result<Incoming<'a>, Unreadable> {
     let event = codec.decode(record.payload()).map_err(|error| match error {
         DecodeError::Undecodable(undecodable) => Unreadable::Rejected(rejection(&undecodable)),
         DecodeError::SchemaNeeded(id) => Unreadable::SchemaNeeded(id),
@@ -30,10 +35,30 @@ pub fn read<M: Message>(record: &M, codec: &EventCodec) -> Result<Incoming, Unre
     event.validate(record.key()).map_err(|invalid| {
         Unreadable::Rejected(Rejection { reason: Reason::InvalidEvent, detail: invalid.to_string() })
     })?;
-    let place =
-        Position { topic: record.topic().to_owned(), partition: record.partition(), offset: record.offset() };
-    let key = EventKey::of(&headers::event_id(record.headers(), &place));
-    Ok(Incoming { event, key, offset: record.offset() })
+    let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
+    let timestamp = record.timestamp().to_millis().unwrap_or(-1);
+    Ok(Incoming { event, key, offset: record.offset(), timestamp, original })
+}
+
+/// Where a record is.
+pub fn position<M: Message>(record: &M) -> Position {
+    Position { topic: record.topic().to_owned(), partition: record.partition(), offset: record.offset() }
+}
+
+/// Copies a record.
+pub fn original<M: Message>(record: &M) -> OriginalRecord {
+    let headers = record.headers().map(|headers| {
+        let header = |header: rdkafka::message::Header<'_, &[u8]>| OriginalHeader {
+            name: header.key.to_owned(),
+            value: header.value.map(<[u8]>::to_vec),
+        };
+        headers.iter().map(header).collect()
+    });
+    OriginalRecord {
+        value: record.payload().unwrap_or_default().to_vec(),
+        timestamp: record.timestamp().to_millis().unwrap_or(-1),
+        headers: headers.unwrap_or_default(),
+    }
 }
 
 /// What cannot be decoded, as a rejection.

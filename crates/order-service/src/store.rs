@@ -1,111 +1,163 @@
 //! The orders in memory.
+//!
+//! A state is kept as the bytes that are in the changelog: a third of what it takes as Rust values, and
+//! restoring needs no decoding. Reading an order decodes it, which takes a microsecond.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use compact_str::CompactString;
 use order_events::CreateOrderPayload;
+use order_events::codec::{DecodeError, FRAME_LEN};
+use thiserror::Error;
 
+use crate::changelog::{ChangelogCodec, ChangelogEntry};
 use crate::fold::OrderState;
+
+/// How many states are shown while the lock is held once; readers wait that long at the most.
+const SHOWN_AT_ONCE: usize = 512;
+
+/// The union's index of `OrderState`, then that of an order that exists, as Avro writes them (zigzag).
+const STATE_OF_AN_ORDER: [u8; 2] = [0, 2];
+
+/// A state in the store is not readable; the store is only given what was encoded here.
+#[derive(Debug, Error)]
+#[error("the state of order {order_id} in memory cannot be read: {reason}")]
+pub struct CorruptState {
+    order_id: String,
+    reason: DecodeError,
+}
+
+/// The encoded state of an order id, framed, in this program's own schema.
+pub type StateBytes = Box<[u8]>;
 
 /// A handle on the orders; cheap to clone. One thread writes, any number read.
 ///
-/// The lock is the standard library's: it is held for a look-up, never across an await, and then it is faster
-/// than tokio's.
-#[derive(Clone, Default)]
-pub struct Store(Arc<RwLock<Orders>>);
+/// The locks are the standard library's: they are held for a look-up, never across an await, and then they
+/// are faster than tokio's.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    codec: Arc<ChangelogCodec>,
+    partitions: Box<[RwLock<Partition>]>,
+}
 
 #[derive(Default)]
-struct Orders {
-    states: BTreeMap<String, OrderState>,
-    /// How many of `states` are orders and not only held updates.
-    count: usize,
+struct Partition {
+    states: BTreeMap<CompactString, StateBytes>,
+    /// Those of `states` that are no orders yet, only updates that wait for one.
+    early: BTreeSet<CompactString>,
 }
 
 impl Store {
+    /// An empty store for this many partitions.
+    pub fn new(codec: Arc<ChangelogCodec>, partitions: usize) -> Self {
+        let partitions = (0..partitions).map(|_| RwLock::default()).collect();
+        Self(Arc::new(Inner { codec, partitions }))
+    }
+
     /// The order, if it exists.
-    pub fn order(&self, order_id: &str) -> Option<CreateOrderPayload> {
-        self.read().states.get(order_id)?.order.clone()
+    ///
+    /// # Errors
+    /// Only if memory is corrupt.
+    pub fn order(&self, order_id: &str) -> Result<Option<CreateOrderPayload>, CorruptState> {
+        for partition in 0..self.0.partitions.len() {
+            if let Some(order) = self.state(partition, order_id)?.and_then(|state| state.order) {
+                return Ok(Some(order));
+            }
+        }
+        Ok(None)
     }
 
-    /// All that is known of an order id.
-    pub fn state(&self, order_id: &str) -> Option<OrderState> {
-        self.read().states.get(order_id).cloned()
+    /// All that is known of an order id in one partition.
+    ///
+    /// # Errors
+    /// Only if memory is corrupt.
+    pub fn state(&self, partition: usize, order_id: &str) -> Result<Option<OrderState>, CorruptState> {
+        let partition = self.read(partition);
+        let Some(bytes) = partition.states.get(order_id) else { return Ok(None) };
+        match self.0.codec.decode(Some(bytes)) {
+            Ok(ChangelogEntry::OrderState(state)) => Ok(Some(state)),
+            // Unreachable: see `is_order`.
+            Ok(_) => Ok(None),
+            Err(reason) => Err(CorruptState { order_id: order_id.to_owned(), reason }),
+        }
     }
 
-    /// Shows the new state of an order id; `None` forgets it.
-    pub fn apply(&self, order_id: String, state: Option<OrderState>) {
-        let mut orders = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let is_order = state.as_ref().is_some_and(|state| state.order.is_some());
-        let before = match state {
-            Some(state) => orders.states.insert(order_id, state),
-            None => orders.states.remove(&order_id),
-        };
-        let was_order = before.is_some_and(|state| state.order.is_some());
-        orders.count = orders.count + usize::from(is_order) - usize::from(was_order);
+    /// Shows the new states of order ids of one partition; `None` forgets one.
+    pub fn apply(&self, partition: usize, states: Vec<(CompactString, Option<StateBytes>)>) {
+        let lock = &self.0.partitions[partition];
+        let mut states = states.into_iter();
+        while states.len() > 0 {
+            let mut partition = lock.write().unwrap_or_else(PoisonError::into_inner);
+            states
+                .by_ref()
+                .take(SHOWN_AT_ONCE)
+                .for_each(|(order_id, state)| partition.apply(order_id, state));
+        }
     }
 
     /// The ids of the orders after `cursor`, sorted, at most `limit`.
-    pub fn ids(&self, cursor: Option<&str>, limit: usize) -> Vec<String> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = cursor.map_or(Unbounded, Excluded);
-        let orders = self.read();
-        let after = orders.states.range::<str, _>((from, Unbounded));
-        after.filter(|(_, state)| state.order.is_some()).take(limit).map(|(id, _)| id.clone()).collect()
+    pub fn ids(&self, cursor: Option<&str>, limit: usize) -> Vec<CompactString> {
+        let mut ids: Vec<CompactString> = Vec::new();
+        for partition in 0..self.0.partitions.len() {
+            ids.extend(self.read(partition).ids_after(cursor).take(limit).cloned());
+        }
+        ids.sort_unstable();
+        // A peer with another partitioner can bring one order into two partitions.
+        ids.dedup();
+        ids.truncate(limit);
+        ids
     }
 
     /// How many orders there are.
     pub fn count(&self) -> usize {
-        self.read().count
+        let partitions = 0..self.0.partitions.len();
+        partitions
+            .map(|partition| self.read(partition))
+            .map(|states| states.states.len() - states.early.len())
+            .sum()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Orders> {
+    /// The order ids of one partition that only have updates that wait.
+    pub fn early(&self, partition: usize) -> Vec<CompactString> {
+        self.read(partition).early.iter().cloned().collect()
+    }
+
+    fn read(&self, partition: usize) -> RwLockReadGuard<'_, Partition> {
         // A writer that panicked left whole states behind: each is replaced in one step.
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.partitions[partition].read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn state(exists: bool) -> Option<OrderState> {
-        let order = CreateOrderPayload {
-            customer_id: "CUST-1".into(),
-            order_date: "d".into(),
-            items: Vec::new(),
-            total_amount: 1.0,
-            currency: "USD".into(),
-            status: "new".into(),
-        };
-        Some(OrderState {
-            order: exists.then_some(order),
-            updated_at: "t".into(),
-            applied: Vec::new(),
-            held: Vec::new(),
-        })
-    }
-
-    #[test]
-    fn ids_are_sorted_and_paged_and_only_of_orders() {
-        let store = Store::default();
-        for id in ["C", "A", "D", "B"] {
-            store.apply(id.into(), state(id != "C"));
+impl Partition {
+    fn apply(&mut self, order_id: CompactString, state: Option<StateBytes>) {
+        match state {
+            Some(state) => {
+                if is_order(&state) {
+                    self.early.remove(&order_id);
+                } else {
+                    self.early.insert(order_id.clone());
+                }
+                self.states.insert(order_id, state);
+            }
+            None => {
+                self.early.remove(&order_id);
+                self.states.remove(&order_id);
+            }
         }
-        assert_eq!(store.ids(None, usize::MAX), ["A", "B", "D"]);
-        assert_eq!(store.ids(Some("A"), 1), ["B"]);
-        assert_eq!(store.ids(Some("AA"), 9), ["B", "D"]);
-        assert_eq!(store.ids(Some("D"), 9), [""; 0]);
     }
 
-    #[test]
-    fn the_count_follows_what_is_shown() {
-        let store = Store::default();
-        store.apply("A".into(), state(false));
-        assert_eq!((store.count(), store.order("A")), (0, None));
-        store.apply("A".into(), state(true));
-        store.apply("A".into(), state(true));
-        assert_eq!(store.count(), 1);
-        store.apply("A".into(), None);
-        assert_eq!((store.count(), store.state("A")), (0, None));
+    fn ids_after(&self, cursor: Option<&str>) -> impl Iterator<Item = &CompactString> {
+        let from = cursor.map_or(Unbounded, Excluded);
+        let ids = self.states.range::<str, _>((from, Unbounded)).map(|(id, _)| id);
+        ids.filter(|id| self.early.is_empty() || !self.early.contains(*id))
     }
+}
+
+/// Whether encoded bytes are the state of an order, and not only of updates that wait for one.
+fn is_order(state: &[u8]) -> bool {
+    state.get(FRAME_LEN..FRAME_LEN + 2) == Some(&STATE_OF_AN_ORDER)
 }

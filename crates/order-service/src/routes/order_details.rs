@@ -8,9 +8,9 @@ use serde::Serialize;
 use service_runtime::Problem;
 
 use crate::error;
+use crate::order_view::OrderView;
 use crate::query::Query;
 use crate::state::AppState;
-use crate::view::OrderView;
 
 const ORDER_ID: &[&str] = &["orderId", "order_id"];
 
@@ -31,15 +31,15 @@ pub(super) async fn order_details(
         query.checked(ORDER_ID[0], parsed.map_err(|error| error.to_string()))
     });
     let order_id = query.finish(order_id)?;
-    match state.store.order(order_id.as_str()) {
+    match state.view()?.store.order(order_id.as_str()).map_err(error::internal)? {
         Some(order) => {
             let view = OrderView::new(order_id.into_string(), order, state.orders.shipping_rate);
             Ok(Json(Details { flat: view.clone(), order: view }).into_response())
         }
-        // Before everything is restored, a missing order may exist.
-        None if !state.progress.is_restored() => {
-            Err(error::not_ready("the orders are still being restored from Kafka"))
+        None => {
+            // Before everything is restored, a missing order may exist.
+            state.restored_view()?;
+            Err(error::unknown_order(order_id.as_str()))
         }
-        None => Err(error::unknown_order(order_id.as_str())),
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use compact_str::CompactString;
 use serde::Serialize;
 use service_runtime::Problem;
 
@@ -18,8 +19,8 @@ pub(super) struct OrderIds {
     topic: String,
     topic_name: String,
     count: usize,
-    next_cursor: Option<String>,
-    order_ids: Vec<String>,
+    next_cursor: Option<CompactString>,
+    order_ids: Vec<CompactString>,
 }
 
 pub(super) async fn all_order_ids(
@@ -36,12 +37,10 @@ pub(super) async fn all_order_ids(
     if *topic != *state.topic {
         return Err(error::unknown_topic(&topic, &state.topic));
     }
-    if !state.progress.is_restored() {
-        return Err(error::not_ready("the orders are still being restored from Kafka"));
-    }
+    let view = state.restored_view()?;
     let limit = limit.unwrap_or(usize::MAX);
     // One more than asked for tells whether there is a next page.
-    let mut order_ids = state.store.ids(cursor.as_deref(), limit.saturating_add(1));
+    let mut order_ids = view.store.ids(cursor.as_deref(), limit.saturating_add(1));
     let has_more = order_ids.len() > limit;
     order_ids.truncate(limit);
     let next_cursor = if has_more { order_ids.last().cloned() } else { None };

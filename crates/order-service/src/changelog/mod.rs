@@ -1,0 +1,20 @@
+//! What is in the changelog topic: the state behind the view, made to be read back.
+//!
+//! Each partition of the events topic has one partition of the changelog, with the same number. It is
+//! compacted: the last record of each key is what counts.
+
+mod entry;
+mod key;
+
+pub use entry::{Barrier, ChangelogEntry, OutcomeRun, OutcomeWindow, Progress};
+pub use key::Key;
+
+use order_events::codec::Codec;
+
+/// The codec of the changelog's values.
+pub type ChangelogCodec = Codec<ChangelogEntry>;
+
+/// The name of the changelog of a consumer group.
+pub fn topic_name(group: &str) -> String {
+    format!("{group}-orders-changelog")
+}

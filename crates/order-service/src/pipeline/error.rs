@@ -1,0 +1,76 @@
+//! What ends the pipeline, and with it the process.
+
+use order_events::bootstrap::BootstrapError;
+use order_events::codec::{EncodeError, Undecodable};
+use order_events::config::PropertyError;
+use rdkafka::error::KafkaError;
+use thiserror::Error;
+
+use crate::store::CorruptState;
+
+/// Why the pipeline cannot go on.
+#[derive(Debug, Error)]
+pub enum PipelineError {
+    /// A setting that the guarantee needs otherwise.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    /// librdkafka refuses, for good.
+    #[error("Kafka refuses, and waiting would not help: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The registry refuses the changelog's schema.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// What is in the changelog cannot be read.
+    #[error("record {offset} of partition {partition} of the changelog {topic} cannot be read: {reason}")]
+    Changelog {
+        /// The changelog.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+        /// What is wrong with it.
+        reason: Undecodable,
+    },
+    /// The changelog is gone, or is another one.
+    #[error(
+        "the changelog {topic} is gone or was made anew while the service ran: {reason}. What it held is lost; \
+         to build the orders again from the events that are still there, use another CONSUMER_GROUP_ID"
+    )]
+    ChangelogLost {
+        /// The changelog.
+        topic: String,
+        /// How that was seen.
+        reason: String,
+    },
+    /// The events topic has fewer events than were processed.
+    #[error(
+        "partition {partition} of {topic} ends at offset {end}, but its events are processed up to {processed}: \
+         the topic was deleted and made anew. To begin again with an empty view, use another \
+         CONSUMER_GROUP_ID, or delete the topic {changelog}"
+    )]
+    EventsMadeAnew {
+        /// The events topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// Where it ends.
+        end: i64,
+        /// Up to where it was processed.
+        processed: i64,
+        /// The changelog.
+        changelog: String,
+    },
+    /// Another instance has the same name, and they throw each other out of the group.
+    #[error("another instance runs with INSTANCE_ID={instance_id} in the same group; give each its own")]
+    InstanceIdTaken {
+        /// The name.
+        instance_id: String,
+    },
+    /// A state that this program made cannot be encoded.
+    #[error("a defect: {0}")]
+    Encode(#[from] EncodeError),
+    /// Memory is corrupt.
+    #[error("a defect: {0}")]
+    CorruptState(#[from] CorruptState),
+}

@@ -1,0 +1,239 @@
+//! Following the changelog: restoring the store, and showing what other instances commit.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use compact_str::CompactString;
+use order_events::codec::{DecodeError, Undecodable};
+use order_events::registry::{FetchError, outage_backoff};
+use rdkafka::Message;
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use tracing::{info, warn};
+
+use super::partition::Partition;
+use super::schemas::Schemas;
+use super::tail::{News, Tail};
+use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker};
+use crate::changelog::{ChangelogEntry, Key};
+use crate::status::Obstacle;
+use crate::store::StateBytes;
+
+/// How long the restoring loop waits for a record.
+const RESTORE_POLL: Duration = Duration::from_millis(50);
+
+/// States that were read and are not shown yet, of one partition.
+type Unshown = Vec<(CompactString, Option<StateBytes>)>;
+
+impl Worker {
+    /// Reads the changelog to its end. `None` if it was told to stop meanwhile.
+    pub(super) fn restore(pipeline: Pipeline) -> Result<Option<Self>, PipelineError> {
+        let began = Instant::now();
+        let count = pipeline.partitions;
+        let Some(tail) = begin_tail(&pipeline, &vec![-1; count])? else { return Ok(None) };
+        let schemas = Schemas::new(
+            pipeline.events.clone(),
+            pipeline.status.clone(),
+            pipeline.runtime.clone(),
+            pipeline.stop.clone(),
+        );
+        let mut worker = Self {
+            schemas,
+            tail,
+            partitions: (0..count).map(|_| Partition::new()).collect(),
+            start_offsets: Arc::new(Mutex::new(vec![None; count])),
+            writer: None,
+            lost_consumers: Vec::new(),
+            backoff: FIRST_BACKOFF,
+            retry_at: Instant::now(),
+            pipeline,
+        };
+        let mut open: Vec<bool> = vec![true; count];
+        while open.contains(&true) {
+            if worker.pipeline.stop.is_cancelled() {
+                return Ok(None);
+            }
+            worker.pipeline.status.beat();
+            worker.read_tail(RESTORE_POLL, |partition| {
+                if let Some(open) = open.get_mut(partition) {
+                    *open = false;
+                }
+            })?;
+        }
+        info!(orders = worker.pipeline.view.store.count(), took = ?began.elapsed(), "restored");
+        Ok(Some(worker))
+    }
+
+    /// Takes what has come in the changelog.
+    pub(super) fn follow(&mut self) -> Result<(), PipelineError> {
+        self.read_tail(Duration::ZERO, |_| {})
+    }
+
+    /// Reads on in the changelog; `at_end` is told of each partition that is read to its end.
+    fn read_tail(&mut self, patience: Duration, mut at_end: impl FnMut(usize)) -> Result<(), PipelineError> {
+        let Self { tail, pipeline, partitions, start_offsets, .. } = self;
+        let mut unshown: Vec<Unshown> = vec![Unshown::new(); partitions.len()];
+        let read = tail.read(patience, |news| {
+            let (partition, record) = match news {
+                News::Record(record) => (record.partition(), Some(record)),
+                News::End(partition) => (partition, None),
+            };
+            let index = usize::try_from(partition).unwrap_or(usize::MAX);
+            let Some(state) = partitions.get_mut(index) else { return Ok(()) };
+            match record {
+                // What this instance wrote is shown already.
+                Some(record) if record.offset() <= state.own => {}
+                Some(record) => {
+                    take(pipeline, index, state, &record, &mut unshown[index])?;
+                    state.own = record.offset();
+                    if let Some(progress) = state.progress {
+                        let mut offsets = start_offsets.lock().unwrap_or_else(PoisonError::into_inner);
+                        offsets[index] = Some(progress.next_offset);
+                    }
+                }
+                None => {
+                    pipeline.status.change(index, |status| status.restored = true);
+                    at_end(index);
+                }
+            }
+            Ok::<(), PipelineError>(())
+        });
+        for (index, states) in unshown.into_iter().enumerate() {
+            pipeline.view.store.apply(index, states);
+        }
+        match read {
+            Ok(_) => Ok(()),
+            Err(PipelineError::Kafka(error)) => Err(self.changelog_lost(&error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn changelog_lost(&self, error: &KafkaError) -> PipelineError {
+        PipelineError::ChangelogLost {
+            topic: self.pipeline.topics.changelog.clone(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// Begins to follow; waits for brokers that are away. `None` if it was told to stop meanwhile.
+pub(super) fn begin_tail(pipeline: &Pipeline, behind: &[i64]) -> Result<Option<Tail>, PipelineError> {
+    while !pipeline.stop.is_cancelled() {
+        pipeline.status.beat();
+        match Tail::begin(&pipeline.clients.tail, &pipeline.topics.changelog, behind) {
+            Ok(tail) => {
+                pipeline.status.clear(Obstacle::Brokers);
+                return Ok(Some(tail));
+            }
+            Err(error @ KafkaError::ClientConfig(..)) => return Err(error.into()),
+            Err(error) => {
+                warn!(%error, "the changelog cannot be read yet");
+                pipeline.status.set(Obstacle::Brokers, format!("the brokers do not answer ({error})"));
+                let wait = tokio::time::sleep(Duration::from_millis(500));
+                pipeline.runtime.block_on(pipeline.stop.run_until_cancelled(wait));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Takes one record of the changelog.
+fn take(
+    pipeline: &Pipeline,
+    index: usize,
+    partition: &mut Partition,
+    record: &BorrowedMessage<'_>,
+    unshown: &mut Unshown,
+) -> Result<(), PipelineError> {
+    let changelog = &pipeline.changelog;
+    match Key::parse(record.key()) {
+        Some(Key::Order(order_id)) => {
+            let state = match record.payload() {
+                // As this program writes it: it is kept as it is.
+                Some(bytes) if changelog.is_own(bytes) => Some(bytes.into()),
+                Some(_) => match decode(pipeline, record)? {
+                    Some(state) => {
+                        let mut bytes = Vec::new();
+                        changelog.encode(&state, &mut bytes)?;
+                        Some(bytes.into())
+                    }
+                    None => return Ok(()),
+                },
+                None => None,
+            };
+            unshown.push((order_id.into(), state));
+        }
+        Some(Key::Progress) => {
+            if let Some(ChangelogEntry::Progress(progress)) = decode(pipeline, record)? {
+                // The states of a transaction come before its progress, and are shown before it.
+                pipeline.view.store.apply(index, std::mem::take(unshown));
+                partition.progress = Some(progress);
+                pipeline.view.processed.change(index, Some(progress.next_offset), |outcomes| {
+                    outcomes.begin_at(progress.outcomes_from);
+                });
+                pipeline.status.change(index, |status| {
+                    status.position = progress.next_offset;
+                    status.lost = progress.lost;
+                });
+            }
+        }
+        Some(Key::Outcomes(first)) => {
+            let window = match record.payload() {
+                Some(_) => decode(pipeline, record)?,
+                None => None,
+            };
+            pipeline.view.processed.change(index, None, |outcomes| match window {
+                Some(ChangelogEntry::OutcomeWindow(window)) => outcomes.load(first, Some(&window)),
+                _ => outcomes.load(first, None),
+            });
+        }
+        Some(Key::Barrier) => {
+            if let Some(ChangelogEntry::Barrier(barrier)) = decode(pipeline, record)? {
+                partition.last_writer = Some(barrier.transactional_id);
+            }
+        }
+        None => warn!(
+            partition = index,
+            offset = record.offset(),
+            "a record of somebody else is in the changelog"
+        ),
+    }
+    Ok(())
+}
+
+/// Decodes a value of the changelog, however long the registry is away. `None` if it was told to stop.
+fn decode(
+    pipeline: &Pipeline,
+    record: &BorrowedMessage<'_>,
+) -> Result<Option<ChangelogEntry>, PipelineError> {
+    let unreadable = |reason: Undecodable| PipelineError::Changelog {
+        topic: pipeline.topics.changelog.clone(),
+        partition: record.partition(),
+        offset: record.offset(),
+        reason,
+    };
+    let mut backoff = outage_backoff();
+    loop {
+        let id = match pipeline.changelog.decode(record.payload()) {
+            Ok(entry) => return Ok(Some(entry)),
+            Err(DecodeError::Undecodable(reason)) => return Err(unreadable(reason)),
+            Err(DecodeError::SchemaNeeded(id)) => id,
+        };
+        match pipeline.runtime.block_on(pipeline.changelog.fetch_schema(id)) {
+            Ok(()) => {
+                pipeline.status.clear(Obstacle::Registry);
+            }
+            Err(FetchError::Permanent(reason)) => return Err(unreadable(reason)),
+            Err(FetchError::Unavailable(outage)) => {
+                let wait = backoff.next().unwrap_or_default();
+                warn!(schema_id = id, %outage, ?wait, "waiting for the schema registry");
+                pipeline.status.set(Obstacle::Registry, outage.to_string());
+                pipeline.status.beat();
+                let wait = pipeline.stop.run_until_cancelled(tokio::time::sleep(wait));
+                if pipeline.runtime.block_on(wait).is_none() {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}

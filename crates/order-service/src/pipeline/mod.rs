@@ -1,0 +1,347 @@
+//! Exactly once: events in, committed states out.
+//!
+//! One thread does it all, since librdkafka's calls block. Each turn of its loop collects what has arrived
+//! ([`Backlog`]), follows the changelog ([`follow`]), takes over partitions that the group has given
+//! ([`takeover`]), and processes a batch ([`process`]): fold, one transaction, show.
+//!
+//! It is Kafka Streams' `exactly_once_v2` (KIP-447) on librdkafka; `docs/adr/0007-exactly-once.md` has the
+//! protocol and what each part of it is for.
+
+mod backlog;
+mod batch;
+mod error;
+mod follow;
+mod partition;
+mod process;
+mod rebalance;
+mod schemas;
+mod tail;
+mod takeover;
+mod watch;
+mod writer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use order_events::EventCodec;
+use order_events::config::{KafkaConfig, PropertyError};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{ClientConfig, Message, TopicPartitionList};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use self::backlog::Backlog;
+pub use self::error::PipelineError;
+use self::partition::Partition;
+use self::rebalance::{GroupContext, StartOffsets};
+use self::schemas::Schemas;
+use self::tail::Tail;
+pub use self::watch::watch;
+use self::writer::Writer;
+use crate::changelog::ChangelogCodec;
+use crate::config::PipelineSettings;
+use crate::fold::Rules;
+use crate::metrics::EventMetrics;
+use crate::state::View;
+use crate::status::{Obstacle, Status};
+
+/// How long the first poll of a turn waits for a record: what arrives ends the wait.
+const IDLE_POLL: Duration = Duration::from_millis(1);
+
+/// How long records are collected for one batch while more of them are there.
+const COLLECT_TIME: Duration = Duration::from_millis(50);
+
+/// After a failure the next attempt comes after this, and after twice as long each time.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+/// An instance that is thrown out of its group by a namesake more often than this in this time gives up. Once
+/// it may happen by itself, when a broker restarts.
+const CONTESTS: usize = 4;
+const CONTEST_TIME: Duration = Duration::from_secs(30);
+
+/// The consumer of the events.
+type GroupConsumer = BaseConsumer<GroupContext>;
+
+/// The topics that the pipeline works on.
+#[derive(Debug, Clone)]
+pub struct TopicNames {
+    /// What it consumes.
+    pub events: String,
+    /// What it keeps its state in.
+    pub changelog: String,
+    /// Where it puts what cannot be processed.
+    pub dead_letters: String,
+}
+
+/// The configurations of the pipeline's clients, each with what the guarantee rests on.
+#[derive(Clone)]
+pub struct Clients {
+    group: ClientConfig,
+    tail: ClientConfig,
+    kafka: KafkaConfig,
+    /// `None` without transactions.
+    transactional_id: Option<String>,
+}
+
+impl Clients {
+    /// Puts them together.
+    ///
+    /// # Errors
+    /// The user set a property that the guarantee rests on otherwise.
+    pub fn new(kafka: &KafkaConfig, group: &str, settings: &PipelineSettings) -> Result<Self, PropertyError> {
+        let transactional_id = settings.transactional_id(group);
+        writer::client_config(kafka, transactional_id.as_deref())?;
+        Ok(Self {
+            group: group_config(kafka, group, settings)?,
+            tail: tail::client_config(kafka, group)?,
+            kafka: kafka.clone(),
+            transactional_id,
+        })
+    }
+
+    /// The configuration of a client that only asks.
+    pub fn watch(&self) -> ClientConfig {
+        self.kafka.plain_client(&[("client.id", "order-service-watch"), ("reconnect.backoff.max.ms", "500")])
+    }
+
+    fn writer(&self, transactional_id: Option<&str>) -> Result<ClientConfig, PropertyError> {
+        writer::client_config(&self.kafka, transactional_id)
+    }
+}
+
+/// The settings of the group's consumer. `range` gives a partition to one member at a time and orphans none;
+/// a short session makes another instance take over soon; positions are explicit, so a position that is not
+/// in the log is an error and no reason to skip.
+fn group_config(
+    kafka: &KafkaConfig,
+    group: &str,
+    settings: &PipelineSettings,
+) -> Result<ClientConfig, PropertyError> {
+    let instance = settings.instance_id.as_deref().map(|id| ("group.instance.id", id));
+    let fixed = [
+        ("group.id", group),
+        ("partition.assignment.strategy", "range"),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("isolation.level", "read_committed"),
+        ("auto.offset.reset", "error"),
+    ];
+    kafka.client(
+        &[
+            ("client.id", "order-service"),
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "500"),
+            ("fetch.wait.max.ms", "10"),
+            ("fetch.queue.backoff.ms", "2"),
+            ("reconnect.backoff.max.ms", "500"),
+            ("queued.max.messages.kbytes", "32768"),
+        ],
+        &fixed.into_iter().chain(instance).collect::<Vec<_>>(),
+    )
+}
+
+/// What the pipeline is made of.
+pub struct Pipeline {
+    /// Its topics.
+    pub topics: TopicNames,
+    /// Its clients.
+    pub clients: Clients,
+    /// How much it does at once.
+    pub settings: PipelineSettings,
+    /// The rules of the fold.
+    pub rules: Rules,
+    /// Reads the events.
+    pub events: Arc<EventCodec>,
+    /// Reads and writes the changelog.
+    pub changelog: Arc<ChangelogCodec>,
+    /// What it shows.
+    pub view: View,
+    /// Where it tells how it is.
+    pub status: Status,
+    /// What it counts.
+    pub metrics: EventMetrics,
+    /// The number of partitions of the events topic.
+    pub partitions: usize,
+    /// For what must be awaited.
+    pub runtime: Handle,
+    /// When to end.
+    pub stop: CancellationToken,
+}
+
+/// The pipeline at work.
+struct Worker {
+    pipeline: Pipeline,
+    schemas: Schemas,
+    tail: Tail,
+    partitions: Vec<Partition>,
+    start_offsets: StartOffsets,
+    /// `None` while there is none that could be used.
+    writer: Option<Writer>,
+    /// When consumers were lost to a namesake.
+    lost_consumers: Vec<Instant>,
+    /// After failures.
+    backoff: Duration,
+    retry_at: Instant,
+}
+
+impl Pipeline {
+    /// Restores the store, then processes events until it is told to stop.
+    ///
+    /// # Errors
+    /// What it cannot get over, see [`PipelineError`]. Brokers and a registry that are away are waited for.
+    pub fn run(self) -> Result<(), PipelineError> {
+        let Some(mut worker) = Worker::restore(self)? else { return Ok(()) };
+        while !worker.pipeline.stop.is_cancelled() {
+            worker.session()?;
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    /// Works with one consumer for as long as that one works.
+    fn session(&mut self) -> Result<(), PipelineError> {
+        let context = GroupContext::new(self.start_offsets.clone());
+        let consumer: GroupConsumer = self.pipeline.clients.group.create_with_context(context)?;
+        consumer.subscribe(&[&self.pipeline.topics.events])?;
+        info!(topic = self.pipeline.topics.events, "joining the consumer group");
+        let mut backlog = Backlog::new(self.partitions.len());
+        while !self.pipeline.stop.is_cancelled() {
+            self.pipeline.status.beat();
+            if !self.collect(&consumer, &mut backlog)? {
+                // A new consumer joins the group anew.
+                self.give_back_all(&mut backlog);
+                break;
+            }
+            self.follow()?;
+            self.ensure_writer()?;
+            self.take_over(&consumer, &mut backlog)?;
+            self.process(&consumer, &mut backlog)?;
+            self.pause_and_resume(&consumer, &backlog)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what has arrived, up to a batch and a little more. False if the consumer cannot go on.
+    fn collect<'c>(
+        &mut self,
+        consumer: &'c GroupConsumer,
+        backlog: &mut Backlog<'c>,
+    ) -> Result<bool, PipelineError> {
+        let deadline = Instant::now() + COLLECT_TIME;
+        let mut patience = IDLE_POLL;
+        while backlog.len() < self.pipeline.settings.batch_max_events && Instant::now() < deadline {
+            let polled = consumer.poll(patience);
+            // The group's changes come inside the poll, before the record that it gives.
+            for change in consumer.context().take_changes() {
+                self.apply_change(change, backlog);
+            }
+            match polled {
+                None => break,
+                Some(Ok(record)) => {
+                    let partition = usize::try_from(record.partition()).unwrap_or(usize::MAX);
+                    if self.partitions.get(partition).is_some_and(Partition::is_ours) {
+                        backlog.push(partition, record);
+                    }
+                }
+                Some(Err(error)) => match error.rdkafka_error_code() {
+                    Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => self.find_position(consumer)?,
+                    Some(Code::Fatal | Code::FencedInstanceId) => {
+                        return self.lost_consumer(&error).map(|()| false);
+                    }
+                    _ => debug!(%error, "poll failed; librdkafka tries again"),
+                },
+            }
+            patience = Duration::ZERO;
+        }
+        Ok(true)
+    }
+
+    /// The consumer cannot go on: another one has taken its place in the group.
+    fn lost_consumer(&mut self, error: &KafkaError) -> Result<(), PipelineError> {
+        let now = Instant::now();
+        self.lost_consumers.retain(|lost| now.duration_since(*lost) < CONTEST_TIME);
+        self.lost_consumers.push(now);
+        if let Some(instance_id) = &self.pipeline.settings.instance_id
+            && self.lost_consumers.len() > CONTESTS
+        {
+            return Err(PipelineError::InstanceIdTaken { instance_id: instance_id.clone() });
+        }
+        warn!(%error, "the consumer cannot go on; a new one takes its place");
+        Ok(())
+    }
+
+    /// A partition that cannot be processed just now must not fill the memory.
+    fn pause_and_resume(
+        &mut self,
+        consumer: &GroupConsumer,
+        backlog: &Backlog<'_>,
+    ) -> Result<(), PipelineError> {
+        let enough = self.pipeline.settings.batch_max_events / 2;
+        for (index, number) in (0..self.partitions.len()).zip(0..) {
+            let partition = &mut self.partitions[index];
+            let waiting = backlog.of(index).len();
+            let change = match partition.paused {
+                false => waiting > enough && partition.is_blocked(),
+                true => !partition.is_blocked() && waiting == 0,
+            };
+            if change {
+                let mut list = TopicPartitionList::new();
+                list.add_partition(&self.pipeline.topics.events, number);
+                if partition.paused {
+                    consumer.resume(&list)?;
+                } else {
+                    consumer.pause(&list)?;
+                }
+                partition.paused = !partition.paused;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a writer if there is none and it is time to try.
+    fn ensure_writer(&mut self) -> Result<(), PipelineError> {
+        if self.writer.is_some() || Instant::now() < self.retry_at {
+            return Ok(());
+        }
+        let config = self.pipeline.clients.writer(self.pipeline.clients.transactional_id.as_deref())?;
+        match Writer::init(&config) {
+            Ok(writer) => {
+                info!(transactional_id = self.pipeline.clients.transactional_id, "ready for transactions");
+                self.writer = Some(writer);
+                self.went_well();
+            }
+            Err(error) => self.went_wrong("no transactions are possible", &error),
+        }
+        Ok(())
+    }
+
+    fn went_well(&mut self) {
+        self.backoff = FIRST_BACKOFF;
+        if self.pipeline.status.clear(Obstacle::Transactions) {
+            info!("transactions are possible again");
+        }
+    }
+
+    /// Notes a failure; the next attempt comes later.
+    fn went_wrong(&mut self, what: &str, error: &KafkaError) {
+        warn!(%error, next_attempt_in = ?self.backoff, "{what}");
+        self.pipeline.status.set(Obstacle::Transactions, format!("{what}: {error}"));
+        self.retry_at = Instant::now() + self.backoff;
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+    }
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The number of a partition, as Kafka counts.
+fn number(partition: usize) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}

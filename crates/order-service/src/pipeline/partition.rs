@@ -1,0 +1,75 @@
+//! What the pipeline knows of one partition of the events topic, and of its partition of the changelog.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use compact_str::CompactString;
+use order_events::registry::SchemaId;
+
+use crate::changelog::Progress;
+
+/// How this instance stands to a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Another instance processes it, or none; its changelog is followed.
+    Follows,
+    /// The group has given it to this instance. Before anything is processed, a barrier must be written.
+    NeedsBarrier,
+    /// The barrier is written, at this offset of the changelog. When it is read back, everything before it is
+    /// resolved: committed and read, or aborted.
+    AwaitsBarrier {
+        /// The barrier's offset.
+        offset: i64,
+        /// Since when it is awaited, or since when the writer that is in the way was fenced.
+        since: Instant,
+    },
+    /// This instance processes it.
+    Active,
+}
+
+/// One partition.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) role: Role,
+    /// The last offset of the changelog that is in the store; what this instance wrote itself included.
+    pub(super) own: i64,
+    /// What the changelog says of the progress; `None` if it says nothing.
+    pub(super) progress: Option<Progress>,
+    /// Who wrote the last barrier that was read.
+    pub(super) last_writer: Option<String>,
+    /// The schema without which the next record cannot be read.
+    pub(super) waits_for: Option<SchemaId>,
+    /// When held updates are to be given up, and of which order. Of an order that exists by now it is ignored.
+    pub(super) timers: BTreeSet<(i64, CompactString)>,
+    /// Whether it is not fetched, since more than enough is there.
+    pub(super) paused: bool,
+}
+
+impl Partition {
+    pub(super) fn new() -> Self {
+        Self {
+            role: Role::Follows,
+            own: -1,
+            progress: None,
+            last_writer: None,
+            waits_for: None,
+            timers: BTreeSet::new(),
+            paused: false,
+        }
+    }
+
+    /// Whether the group has given it to this instance.
+    pub(super) fn is_ours(&self) -> bool {
+        self.role != Role::Follows
+    }
+
+    /// Whether its records cannot be processed just now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.role != Role::Active || self.waits_for.is_some()
+    }
+
+    /// What is processed, if this instance may process it.
+    pub(super) fn active(&self) -> Option<Progress> {
+        self.progress.filter(|_| self.role == Role::Active)
+    }
+}

@@ -1,0 +1,104 @@
+//! The consumer group gives partitions and takes them back.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use order_events::ClientLog;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use tracing::{info, warn};
+
+/// What the group did, in the order in which it did it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// These partitions are ours now.
+    Assigned(Vec<i32>),
+    /// These are not ours any more.
+    Revoked(Vec<i32>),
+}
+
+/// Where each partition is to be read from, as the pipeline knows it; `None` is its beginning.
+pub(super) type StartOffsets = Arc<Mutex<Vec<Option<i64>>>>;
+
+/// The callbacks of the group's consumer. They run inside its poll, on the pipeline's thread.
+pub(super) struct GroupContext {
+    log: ClientLog,
+    start_offsets: StartOffsets,
+    changes: Mutex<Vec<Change>>,
+}
+
+impl GroupContext {
+    pub(super) fn new(start_offsets: StartOffsets) -> Self {
+        Self { log: ClientLog, start_offsets, changes: Mutex::default() }
+    }
+
+    /// What happened since the last call.
+    pub(super) fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, change: Change) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
+    /// Assigns partitions at the offsets of their progress, and never at the group's committed ones: librdkafka
+    /// falls to `auto.offset.reset` when an assignment changes while it waits for those.
+    fn assign(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> Result<Vec<i32>, KafkaError> {
+        let mut assignment = TopicPartitionList::with_capacity(partitions.count());
+        let mut assigned = Vec::with_capacity(partitions.count());
+        for element in partitions.elements() {
+            let partition = element.partition();
+            let known = usize::try_from(partition).ok().and_then(|index| {
+                self.start_offsets
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get(index)
+                    .copied()
+                    .flatten()
+            });
+            let from = known.map_or(Offset::Beginning, Offset::Offset);
+            assignment.add_partition_offset(element.topic(), partition, from)?;
+            assigned.push(partition);
+        }
+        consumer.assign(&assignment)?;
+        Ok(assigned)
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(error, reason);
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let numbers = || partitions.elements().iter().map(|element| element.partition()).collect::<Vec<_>>();
+        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            match self.assign(consumer, partitions) {
+                Ok(assigned) => {
+                    info!(partitions = ?assigned, "partitions assigned");
+                    self.note(Change::Assigned(assigned));
+                }
+                Err(error) => warn!(%error, "partitions could not be assigned"),
+            }
+        } else {
+            let revoked = numbers();
+            if let Err(error) = consumer.unassign() {
+                warn!(%error, "partitions could not be given back");
+            }
+            info!(partitions = ?revoked, "partitions revoked");
+            self.note(Change::Revoked(revoked));
+        }
+    }
+}

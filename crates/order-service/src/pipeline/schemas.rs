@@ -1,0 +1,85 @@
+//! Schemas that records need and nobody has fetched yet. They are fetched beside the pipeline, so that only
+//! the partition that needs one waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use order_events::EventCodec;
+use order_events::codec::Undecodable;
+use order_events::registry::{FetchError, SchemaId, outage_backoff};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::status::{Obstacle, Status};
+
+/// A registry's final "no" is asked for again after this long: a flood of records with one bad id asks once,
+/// and an id that was registered late is found all the same.
+const NO_LASTS: Duration = Duration::from_secs(5);
+
+/// Fetches schemas in the background.
+#[derive(Clone)]
+pub(super) struct Schemas {
+    codec: Arc<EventCodec>,
+    status: Status,
+    runtime: Handle,
+    stop: CancellationToken,
+    wanted: Arc<Mutex<HashMap<SchemaId, Answer>>>,
+}
+
+enum Answer {
+    /// Being fetched.
+    Pending,
+    /// The registry knows no such schema, or it is of no use.
+    No(Undecodable, Instant),
+}
+
+impl Schemas {
+    pub(super) fn new(
+        codec: Arc<EventCodec>,
+        status: Status,
+        runtime: Handle,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { codec, status, runtime, stop, wanted: Arc::default() }
+    }
+
+    /// Asks for a schema that the codec lacks. `Some` if it will never be had; `None` if it is being fetched.
+    pub(super) fn want(&self, id: SchemaId) -> Option<Undecodable> {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        match wanted.get(&id) {
+            Some(Answer::Pending) => return None,
+            Some(Answer::No(reason, since)) if since.elapsed() < NO_LASTS => return Some(reason.clone()),
+            _ => {}
+        }
+        wanted.insert(id, Answer::Pending);
+        let fetcher = self.clone();
+        self.runtime.spawn(async move { fetcher.stop.clone().run_until_cancelled(fetcher.fetch(id)).await });
+        None
+    }
+
+    async fn fetch(self, id: SchemaId) {
+        let mut backoff = outage_backoff();
+        let answer = loop {
+            let outage = match self.codec.fetch_schema(id).await {
+                Ok(()) => break None,
+                Err(FetchError::Permanent(reason)) => break Some(reason),
+                Err(FetchError::Unavailable(outage)) => outage,
+            };
+            let wait = backoff.next().unwrap_or_default();
+            warn!(schema_id = id, %outage, ?wait, "waiting for the schema registry");
+            self.status.set(Obstacle::Registry, outage.to_string());
+            tokio::time::sleep(wait).await;
+        };
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.remove(&id);
+        wanted.retain(|_, answer| !matches!(answer, Answer::No(_, since) if since.elapsed() >= NO_LASTS));
+        if let Some(reason) = answer {
+            wanted.insert(id, Answer::No(reason, Instant::now()));
+        }
+        if !wanted.values().any(|answer| matches!(answer, Answer::Pending)) {
+            self.status.clear(Obstacle::Registry);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The follower of the changelog: it reads what every instance has committed, this one included.
+
+use std::time::Duration;
+
+use order_events::ClientLog;
+use order_events::config::{KafkaConfig, PropertyError};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+/// How many records are taken before the pipeline looks at something else.
+const AT_ONCE: usize = 10_000;
+
+/// The settings of the consumer. It has no group: every instance reads every partition.
+pub(super) fn client_config(kafka: &KafkaConfig, group: &str) -> Result<ClientConfig, PropertyError> {
+    kafka.client(
+        &[
+            ("client.id", "order-service-tail"),
+            ("fetch.wait.max.ms", "10"),
+            ("fetch.queue.backoff.ms", "2"),
+            ("reconnect.backoff.max.ms", "500"),
+            ("queued.max.messages.kbytes", "16384"),
+        ],
+        &[
+            // librdkafka wants a name, although nothing is committed under it.
+            ("group.id", group),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("enable.partition.eof", "true"),
+            ("isolation.level", "read_committed"),
+            ("auto.offset.reset", "error"),
+        ],
+    )
+}
+
+/// What the follower has to tell.
+pub(super) enum News<'a> {
+    /// A committed record.
+    Record(BorrowedMessage<'a>),
+    /// This partition is read to its end.
+    End(i32),
+}
+
+/// Reads every partition of the changelog.
+pub(super) struct Tail {
+    consumer: BaseConsumer<ClientLog>,
+}
+
+impl Tail {
+    /// Begins behind the given offsets, one for each partition. Assigns once and for ever: several assignments
+    /// in quick succession abort the process inside librdkafka.
+    pub(super) fn begin(config: &ClientConfig, topic: &str, behind: &[i64]) -> Result<Self, KafkaError> {
+        let consumer: BaseConsumer<ClientLog> = config.create_with_context(ClientLog)?;
+        // Knowing the partitions' leaders first makes the first fetch come at once.
+        consumer.fetch_metadata(Some(topic), Duration::from_secs(5))?;
+        let mut assignment = TopicPartitionList::with_capacity(behind.len());
+        for (partition, behind) in (0..).zip(behind) {
+            let from = if *behind < 0 { Offset::Beginning } else { Offset::Offset(behind + 1) };
+            assignment.add_partition_offset(topic, partition, from)?;
+        }
+        consumer.assign(&assignment)?;
+        Ok(Self { consumer })
+    }
+
+    /// Gives what has come, until there is nothing more or it is enough for now; waits `patience` for the
+    /// first. Returns how much came.
+    ///
+    /// # Errors
+    /// What the follower cannot get over by itself.
+    pub(super) fn read<E: From<KafkaError>>(
+        &self,
+        mut patience: Duration,
+        mut take: impl FnMut(News<'_>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        for count in 0..AT_ONCE {
+            match self.consumer.poll(patience) {
+                None => return Ok(count),
+                Some(Ok(record)) => take(News::Record(record))?,
+                Some(Err(KafkaError::PartitionEOF(partition))) => take(News::End(partition))?,
+                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
+            patience = Duration::ZERO;
+        }
+        Ok(AT_ONCE)
+    }
+}
+
+/// librdkafka tries again by itself.
+fn is_passing(error: &KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    !matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::OffsetOutOfRange
+                | Code::AutoOffsetReset
+                | Code::TopicAuthorizationFailed
+        )
+    )
+}

@@ -1,0 +1,242 @@
+//! Taking partitions over, and giving them back.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use tracing::{debug, error, info, warn};
+
+use super::backlog::Backlog;
+use super::partition::Role;
+use super::rebalance::Change;
+use super::writer::{Failure, Track, Writer};
+use super::{GroupConsumer, PipelineError, Worker, number};
+use crate::changelog::{Barrier, ChangelogEntry, Key, Progress};
+
+/// When a barrier is not read back after this long, the open transaction of a dead writer stands before it.
+const BARRIER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the brokers may take to tell where a partition begins and ends.
+const WATERMARK_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Worker {
+    /// Notes what the group did.
+    pub(super) fn apply_change(&mut self, change: Change, backlog: &mut Backlog<'_>) {
+        let (numbers, assigned) = match &change {
+            Change::Assigned(numbers) => (numbers, true),
+            Change::Revoked(numbers) => (numbers, false),
+        };
+        for index in numbers.iter().filter_map(|number| usize::try_from(*number).ok()) {
+            if index < self.partitions.len() {
+                self.change_owner(index, assigned, backlog);
+            }
+        }
+    }
+
+    /// The consumer is lost, and with it all that the group had given.
+    pub(super) fn give_back_all(&mut self, backlog: &mut Backlog<'_>) {
+        for index in 0..self.partitions.len() {
+            self.change_owner(index, false, backlog);
+        }
+    }
+
+    fn change_owner(&mut self, index: usize, ours: bool, backlog: &mut Backlog<'_>) {
+        backlog.clear(index);
+        let partition = &mut self.partitions[index];
+        partition.role = if ours { Role::NeedsBarrier } else { Role::Follows };
+        partition.waits_for = None;
+        partition.timers.clear();
+        partition.paused = false;
+        self.pipeline.status.change(index, |status| status.active = false);
+    }
+
+    /// The writer is lost in an unknown state: whether its last transaction was committed, a barrier tells.
+    pub(super) fn lose_writer(&mut self, error: &KafkaError) {
+        self.writer = None;
+        for index in 0..self.partitions.len() {
+            if self.partitions[index].is_ours() {
+                self.partitions[index].role = Role::NeedsBarrier;
+                self.pipeline.status.change(index, |status| status.active = false);
+            }
+        }
+        self.pipeline.metrics.failed("unknown");
+        self.went_wrong("the outcome of a transaction is unknown", error);
+    }
+
+    /// Brings the partitions that the group has given to where they can be processed.
+    pub(super) fn take_over(
+        &mut self,
+        consumer: &GroupConsumer,
+        backlog: &mut Backlog<'_>,
+    ) -> Result<(), PipelineError> {
+        if Instant::now() < self.retry_at {
+            return Ok(());
+        }
+        self.write_barriers()?;
+        for index in 0..self.partitions.len() {
+            let Role::AwaitsBarrier { offset, since } = self.partitions[index].role else { continue };
+            if self.partitions[index].own >= offset {
+                self.activate(index, consumer, backlog)?;
+            } else if since.elapsed() > BARRIER_PATIENCE {
+                self.fence_last_writer(index, offset)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a barrier into every partition that needs one, in one transaction.
+    fn write_barriers(&mut self) -> Result<(), PipelineError> {
+        let needing: Vec<usize> = (0..self.partitions.len())
+            .filter(|index| self.partitions[*index].role == Role::NeedsBarrier)
+            .collect();
+        let Some(writer) = self.writer.as_ref().filter(|_| !needing.is_empty()) else { return Ok(()) };
+        let transactional_id = self.pipeline.clients.transactional_id.clone().unwrap_or_default();
+        let mut value = Vec::new();
+        self.pipeline.changelog.encode(&ChangelogEntry::Barrier(Barrier { transactional_id }), &mut value)?;
+        let topic = &self.pipeline.topics.changelog;
+        let key = Key::Barrier.as_text();
+        let write = |writer: &Writer| {
+            needing.iter().try_for_each(|index| {
+                let (partition, key) = (number(*index), Some(key.as_bytes()));
+                writer.send(topic, Some(partition), key, Some(&value), None, Track::Partition(partition))
+            })
+        };
+        match writer.transaction(write, None) {
+            Ok(written) => {
+                for (partition, offset) in written {
+                    if let Some(index) =
+                        usize::try_from(partition).ok().filter(|index| *index < self.partitions.len())
+                    {
+                        let since = Instant::now();
+                        self.partitions[index].role = Role::AwaitsBarrier { offset, since };
+                    }
+                }
+                self.went_well();
+            }
+            Err(failure) => self.failed(failure),
+        }
+        Ok(())
+    }
+
+    /// Aborts what the last writer left open, by taking its transactional id for a moment. If it lives, it is
+    /// fenced: it is not the owner any more.
+    fn fence_last_writer(&mut self, index: usize, offset: i64) -> Result<(), PipelineError> {
+        let since = Instant::now();
+        self.partitions[index].role = Role::AwaitsBarrier { offset, since };
+        let Some(own) = &self.pipeline.clients.transactional_id else { return Ok(()) };
+        let last = self.partitions[index].last_writer.clone().filter(|last| last != own && !last.is_empty());
+        let Some(last) = last else {
+            debug!(partition = index, "waiting for an open transaction of somebody unknown to time out");
+            return Ok(());
+        };
+        match Writer::init(&self.pipeline.clients.writer(Some(&last))?) {
+            Ok(_) => {
+                info!(partition = index, transactional_id = last, "aborted what the last owner left open");
+            }
+            Err(error) => warn!(%error, transactional_id = last, "the last owner could not be fenced yet"),
+        }
+        Ok(())
+    }
+
+    /// The barrier is read back: everything before it is known. From here on this instance processes.
+    fn activate(
+        &mut self,
+        index: usize,
+        consumer: &GroupConsumer,
+        backlog: &mut Backlog<'_>,
+    ) -> Result<(), PipelineError> {
+        let topic = &self.pipeline.topics.events;
+        let (start, end) = match consumer.fetch_watermarks(topic, number(index), WATERMARK_TIMEOUT) {
+            Ok(watermarks) => watermarks,
+            Err(error) => {
+                debug!(partition = index, %error, "the partition's offsets cannot be had yet");
+                return Ok(());
+            }
+        };
+        let progress = self.checked_progress(index, start, end)?;
+        self.partitions[index].progress = Some(progress);
+        self.partitions[index].role = Role::Active;
+        self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(progress.next_offset);
+        for order_id in self.pipeline.view.store.early(index) {
+            let state = self.pipeline.view.store.state(index, &order_id)?;
+            let held = state.iter().flat_map(|state| &state.held);
+            self.partitions[index].timers.extend(held.map(|held| (held.give_up_at, order_id.clone())));
+        }
+        backlog.drop_below(index, progress.next_offset);
+        self.pipeline.status.change(index, |status| {
+            status.active = true;
+            (status.position, status.start_offset, status.end_offset) = (progress.next_offset, start, end);
+            status.lost = progress.lost;
+        });
+        info!(partition = index, next_offset = progress.next_offset, "processing");
+        Ok(())
+    }
+
+    /// The progress of a partition, held against where its log begins and ends.
+    fn checked_progress(&self, index: usize, start: i64, end: i64) -> Result<Progress, PipelineError> {
+        let Some(progress) = self.partitions[index].progress else {
+            return Ok(Progress { next_offset: start, outcomes_from: start, lost: 0 });
+        };
+        if progress.next_offset > end {
+            return Err(PipelineError::EventsMadeAnew {
+                topic: self.pipeline.topics.events.clone(),
+                partition: number(index),
+                end,
+                processed: progress.next_offset,
+                changelog: self.pipeline.topics.changelog.clone(),
+            });
+        }
+        if progress.next_offset >= start {
+            return Ok(progress);
+        }
+        let lost = start - progress.next_offset;
+        error!(
+            partition = index,
+            lost,
+            from = progress.next_offset,
+            to = start,
+            "events were deleted from the topic before they were processed (retention); going on behind them"
+        );
+        self.pipeline.metrics.lost(lost);
+        Ok(Progress { next_offset: start, outcomes_from: start, lost: progress.lost + lost })
+    }
+
+    /// The consumer asked for an offset that is not in the log (any more).
+    pub(super) fn find_position(&mut self, consumer: &GroupConsumer) -> Result<(), PipelineError> {
+        for index in 0..self.partitions.len() {
+            let partition = number(index);
+            let topic = &self.pipeline.topics.events;
+            if !self.partitions[index].is_ours() {
+                continue;
+            }
+            let Ok((start, end)) = consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT) else {
+                continue;
+            };
+            let before = self.partitions[index].progress;
+            let progress = self.checked_progress(index, start, end)?;
+            if before.is_none_or(|before| before.next_offset < progress.next_offset) {
+                if self.partitions[index].active().is_some() {
+                    self.partitions[index].progress = Some(progress);
+                }
+                consumer.seek(topic, partition, Offset::Offset(progress.next_offset), WATERMARK_TIMEOUT)?;
+                self.pipeline.status.change(index, |status| {
+                    (status.position, status.lost) = (progress.next_offset, progress.lost);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A transaction did not go through.
+    pub(super) fn failed(&mut self, failure: Failure) {
+        match failure {
+            Failure::Aborted(error) => {
+                self.pipeline.metrics.failed("aborted");
+                self.went_wrong("a transaction was aborted and will be tried again", &error);
+            }
+            Failure::Unknown(error) => self.lose_writer(&error),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The transactional producer: all of a batch, or nothing of it.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use order_events::ClientLog;
+use order_events::config::{KafkaConfig, PropertyError};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
+
+/// What each step of a transaction may take. Their sum is below `transaction.timeout.ms`.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(3);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
+const INIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+const TRANSACTIONAL_ID: &str = "transactional.id";
+
+/// Between two looks at what is still in flight: `poll` with a time-out spins, and `flush` sleeps for 100 ms.
+const DRAIN_INTERVAL: Duration = Duration::from_micros(100);
+
+/// Why a transaction did not go through.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing of it will ever be seen; the same can be tried again.
+    Aborted(KafkaError),
+    /// It may have been committed, or another producer has taken over: a new producer and a barrier tell.
+    Unknown(KafkaError),
+}
+
+/// The settings of the producer.
+pub(super) fn client_config(
+    kafka: &KafkaConfig,
+    transactional_id: Option<&str>,
+) -> Result<ClientConfig, PropertyError> {
+    let transactional_id = transactional_id.map(|id| (TRANSACTIONAL_ID, id));
+    let fixed = [("enable.idempotence", "true"), ("acks", "all")];
+    kafka.client(
+        &[
+            ("client.id", "order-service"),
+            ("linger.ms", "0"),
+            ("compression.type", "lz4"),
+            ("retry.backoff.ms", "2"),
+            ("retry.backoff.max.ms", "100"),
+            ("reconnect.backoff.max.ms", "500"),
+            ("queue.buffering.max.messages", "1000000"),
+            ("queue.buffering.max.kbytes", "262144"),
+            ("transaction.timeout.ms", "15000"),
+        ],
+        &fixed.into_iter().chain(transactional_id).collect::<Vec<_>>(),
+    )
+}
+
+/// A producer with a transactional id; or, for `at_least_once`, an idempotent one without transactions.
+pub(super) struct Writer {
+    producer: BaseProducer<Deliveries>,
+    transactional: bool,
+}
+
+/// Where a record must be known to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Track {
+    /// Nobody asks for its offset.
+    No,
+    /// Its offset is the last one that is asked for in its partition.
+    Partition(i32),
+}
+
+impl Writer {
+    /// Makes the producer and initialises its id, if it has one: that aborts what an earlier producer of the
+    /// same id left open, and fences it.
+    pub(super) fn init(config: &ClientConfig) -> Result<Self, KafkaError> {
+        let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
+        let transactional = config.get(TRANSACTIONAL_ID).is_some();
+        if transactional {
+            producer.init_transactions(INIT_TIMEOUT)?;
+        }
+        Ok(Self { producer, transactional })
+    }
+
+    /// Runs one transaction: `write` sends the records, `offsets` are the consumed ones. Gives the offsets of
+    /// the tracked records. Without transactions, the records are delivered when it returns, and the offsets
+    /// are the caller's business.
+    pub(super) fn transaction(
+        &self,
+        write: impl FnOnce(&Self) -> Result<(), KafkaError>,
+        offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
+    ) -> Result<Vec<(i32, i64)>, Failure> {
+        self.deliveries().reset();
+        if !self.transactional {
+            return match write(self).and_then(|()| self.drain()) {
+                Ok(()) => Ok(self.deliveries().take()),
+                Err(error) => {
+                    self.purge();
+                    Err(Failure::Aborted(error))
+                }
+            };
+        }
+        if let Err(error) = self.producer.begin_transaction() {
+            return Err(self.give_up(error));
+        }
+        let written = write(self).and_then(|()| self.drain()).and_then(|()| match offsets {
+            Some((offsets, group)) => {
+                self.producer.send_offsets_to_transaction(offsets, group, OFFSETS_TIMEOUT)
+            }
+            None => Ok(()),
+        });
+        if let Err(error) = written {
+            return Err(self.give_up(error));
+        }
+        match self.producer.commit_transaction(COMMIT_TIMEOUT) {
+            Ok(()) => Ok(self.deliveries().take()),
+            Err(error) if requires_abort(&error) => Err(self.give_up(error)),
+            // A commit that timed out may come through yet, even into the next transaction of this producer
+            // (librdkafka#5423).
+            Err(error) => Err(Failure::Unknown(error)),
+        }
+    }
+
+    /// Queues one record of the transaction.
+    pub(super) fn send(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
+        track: Track,
+    ) -> Result<(), KafkaError> {
+        let opaque = match track {
+            Track::No => usize::MAX,
+            Track::Partition(partition) => usize::try_from(partition).unwrap_or(usize::MAX),
+        };
+        let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, opaque);
+        (record.partition, record.key, record.payload, record.headers) = (partition, key, value, headers);
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) if Instant::now() < deadline => {
+                    record = back;
+                    self.producer.poll(Duration::ZERO);
+                    thread::sleep(DRAIN_INTERVAL);
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until every record is delivered. Before the offsets are sent: a record must not land behind a
+    /// successor's barrier.
+    fn drain(&self) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::ZERO);
+            if self.deliveries().failed() || Instant::now() > deadline {
+                break;
+            }
+            if self.producer.in_flight_count() > 0 {
+                thread::sleep(DRAIN_INTERVAL);
+            }
+        }
+        match self.deliveries().take_error() {
+            Some(error) => Err(error),
+            None if self.producer.in_flight_count() > 0 => {
+                Err(KafkaError::MessageProduction(Code::MessageTimedOut))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Aborts the transaction after `error`.
+    fn give_up(&self, error: KafkaError) -> Failure {
+        if is_fatal(&error) {
+            return Failure::Unknown(error);
+        }
+        self.purge();
+        match self.producer.abort_transaction(ABORT_TIMEOUT) {
+            Ok(()) => Failure::Aborted(error),
+            Err(_) => Failure::Unknown(error),
+        }
+    }
+
+    /// Forgets what is not delivered. An abort waits for it, and only a poll takes it off the books.
+    fn purge(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.producer.context()
+    }
+}
+
+fn requires_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+/// The producer cannot go on: it was fenced, or lost its place in the log.
+fn is_fatal(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_fatal(),
+        error => matches!(error.rdkafka_error_code(), Some(Code::Fatal | Code::Fenced)),
+    }
+}
+
+/// The delivery reports of one transaction. They come inside the producer's poll, on the pipeline's thread.
+#[derive(Default)]
+struct Deliveries {
+    log: ClientLog,
+    reports: Mutex<Reports>,
+}
+
+#[derive(Default)]
+struct Reports {
+    tracked: Vec<(i32, i64)>,
+    error: Option<KafkaError>,
+}
+
+impl Deliveries {
+    fn with<T>(&self, look: impl FnOnce(&mut Reports) -> T) -> T {
+        look(&mut self.reports.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn reset(&self) {
+        self.with(|reports| *reports = Reports::default());
+    }
+
+    fn failed(&self) -> bool {
+        self.with(|reports| reports.error.is_some())
+    }
+
+    fn take_error(&self) -> Option<KafkaError> {
+        self.with(|reports| reports.error.take())
+    }
+
+    fn take(&self) -> Vec<(i32, i64)> {
+        self.with(|reports| std::mem::take(&mut reports.tracked))
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, opaque: usize) {
+        match report {
+            Ok(_) if opaque == usize::MAX => {}
+            Ok(record) => {
+                let place = (i32::try_from(opaque).unwrap_or(i32::MAX), record.offset());
+                self.with(|reports| reports.tracked.push(place));
+            }
+            Err((error, _)) => self.with(|reports| {
+                reports.error.get_or_insert_with(|| error.clone());
+            }),
+        }
+    }
+}
