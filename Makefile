@@ -18,7 +18,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-images lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -34,6 +34,9 @@ test: ## run all tests, against a real broker and registry
 	@stack/setup.sh --with-tests
 	$(cargo) build --workspace --bins --locked
 	$(cargo) test --workspace --locked
+
+test-images: setup ## check the compose files, build the images, run the services from them; no Docker needed (Debian, root)
+	@docker/test-images.sh
 
 lint: setup ## check formatting, lints, documentation, and dependencies if cargo-deny is installed
 	$(cargo) fmt --all --check

@@ -8,6 +8,7 @@
 
 mod binaries;
 mod kafka;
+mod load;
 pub mod murmur2;
 pub mod python;
 mod service;
@@ -16,6 +17,7 @@ mod wait;
 mod world;
 
 pub use kafka::{Record, Topic};
+pub use load::Load;
 pub use service::{Answer, Service};
 pub use shell::{Shell, jq};
 pub use wait::eventually;

@@ -1,0 +1,142 @@
+//! How fast order-service is: `cargo bench -p end-to-end-tests --bench order_service -- [backlog|latency|restart]`.
+//!
+//! Everything runs on this machine: the broker, the service, and the load.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
+#![allow(clippy::print_stdout, reason = "figures are its output")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use end_to_end_tests::{Load, Service, World, eventually};
+
+const CREATES: u32 = 200_000;
+const UPDATES: u32 = 100_000;
+
+#[tokio::main]
+async fn main() {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    if runs("backlog") {
+        backlog().await;
+    }
+    if runs("latency") {
+        latency().await;
+    }
+    if runs("restart") {
+        restart().await;
+    }
+}
+
+/// Waits until the service has processed `events`; gives the time from the first to the last of them.
+async fn processed(service: &Service, events: f64) -> Duration {
+    let applied = r#"order_events_consumed_total{outcome="applied",reason=""}"#;
+    let count = || async { service.metric(applied).await.unwrap_or(0.0) };
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut began: Option<(Instant, f64)> = None;
+    loop {
+        let now = count().await;
+        assert!(Instant::now() < deadline, "{now} of {events} events processed\n{}", service.log());
+        if now > 0.0 && began.is_none() {
+            began = Some((Instant::now(), now));
+        }
+        if now >= events {
+            return began.unwrap().0.elapsed();
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn backlog_world() -> World {
+    let world = World::own().await.with("RUST_LOG", "info");
+    let cart = world.cart().await;
+    cart.stop().await;
+    let load = Load::new(&world).await;
+    load.creates(0..CREATES).await;
+    load.updates(0..UPDATES).await;
+    world
+}
+
+/// 300,000 events wait for a service that has never run.
+async fn backlog() {
+    let mut rates = Vec::new();
+    for _ in 0..5 {
+        let world = backlog_world().await;
+        let began = Instant::now();
+        let service = world.orders_starting().await;
+        let events = f64::from(CREATES + UPDATES);
+        let took = processed(&service, events).await;
+        let rate = events / took.as_secs_f64();
+        println!(
+            "backlog: {rate:.0} events/s from the first to the last, {:.2} s from the start of the process, RSS {} MB",
+            began.elapsed().as_secs_f64(),
+            service.resident_memory() / 1_000_000,
+        );
+        rates.push(rate);
+    }
+    rates.sort_by(f64::total_cmp);
+    println!("backlog: median {:.0} events/s", rates[rates.len() / 2]);
+}
+
+/// From the answer to a create until the order can be read.
+async fn latency() {
+    let world = World::own().await.with("RUST_LOG", "info");
+    let (cart, orders) = (Arc::new(world.cart().await), Arc::new(world.orders().await));
+    for rate in [20_u64, 100] {
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / rate));
+        for number in 0..rate * 20 {
+            ticks.tick().await;
+            let (cart, orders) = (cart.clone(), orders.clone());
+            tasks.spawn(async move {
+                let id = format!("L-{rate}-{number}");
+                assert_eq!(cart.create(&id, 3).await.status, 201);
+                let began = Instant::now();
+                let path = format!("/order-details?orderId={id}");
+                while orders.get(&path).await.status != 200 {}
+                began.elapsed()
+            });
+        }
+        let mut times = tasks.join_all().await;
+        times.sort();
+        let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
+        println!("latency at {rate}/s: p50 {:?}, p99 {:?}, max {:?}", at(0.5), at(0.99), at(1.0));
+    }
+}
+
+/// A service with 200,000 orders is killed and started again.
+async fn restart() {
+    let world = backlog_world().await.with("INSTANCE_ID", "one");
+    let service = world.orders_starting().await;
+    processed(&service, f64::from(CREATES + UPDATES)).await;
+    println!("restart: RSS after processing {} MB", service.resident_memory() / 1_000_000);
+    service.kill().await;
+    for _ in 0..5 {
+        let began = Instant::now();
+        let service = world.orders_starting().await;
+        let ready = eventually("ready", async || {
+            (service.get("/health/ready").await.status == 200).then(|| began.elapsed())
+        })
+        .await;
+        let active = eventually("active", async || {
+            let partitions = service.get("/health").await.json["partitions"].clone();
+            partitions
+                .as_array()?
+                .iter()
+                .all(|partition| partition["active"] == true)
+                .then(|| began.elapsed())
+        })
+        .await;
+        let memory = service.resident_memory();
+        let log = service.log();
+        let restored = log.lines().find(|line| line.contains("restored orders=")).unwrap_or_default();
+        println!(
+            "restart: ready after {ready:?}, processing after {active:?}, RSS {} MB = {} B an order; {}",
+            memory / 1_000_000,
+            memory / u64::from(CREATES),
+            restored.split("restored ").nth(1).unwrap_or_default(),
+        );
+        service.kill().await;
+    }
+}
