@@ -39,6 +39,12 @@ impl World {
         Self { stack, folder, topic: format!("order-events-{name}"), name, settings: Vec::new() }
     }
 
+    /// Another world on the same stack, with the same settings.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self { settings: self.settings.clone(), ..Self::on(self.stack.clone()) }
+    }
+
     /// Sets a variable for every service that is started from now on.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {

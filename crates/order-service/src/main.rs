@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use order_service::config::{Command, Config, Settings};
 use service_runtime::{probe, server, settings, shutdown, telemetry};
 
+/// For librdkafka's C code as well, which takes and gives back memory on different threads: with the system's
+/// allocator on Linux, half of a backlog's time goes into that (`cargo bench --bench order_service -- backlog`).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let given: Settings = settings::parse();
