@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod client_log;
 pub mod codec;
 pub mod config;
+pub mod event_report;
 mod event_schema;
 pub mod headers;
 pub mod model;
@@ -21,6 +22,7 @@ pub mod trace_context;
 
 pub use client_log::ClientLog;
 pub use codec::EventCodec;
+pub use event_report::{EventOutcome, EventReport, Reason};
 pub use model::{CreateOrderPayload, EventType, OrderEvent, OrderItem, Payload, UpdateOrderPayload};
 pub use order_id::OrderId;
 pub use position::Position;

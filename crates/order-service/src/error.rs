@@ -9,11 +9,23 @@ use tracing::error;
 /// When a client may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// When an event is probably processed.
+const PROCESSED_SOON: Duration = Duration::from_secs(1);
+
 const UNKNOWN_ORDER: ProblemType =
     ProblemType { slug: "unknown-order", title: "No such order", status: StatusCode::NOT_FOUND };
 
 const UNKNOWN_TOPIC: ProblemType =
     ProblemType { slug: "unknown-topic", title: "No such topic", status: StatusCode::NOT_FOUND };
+
+const UNKNOWN_PARTITION: ProblemType =
+    ProblemType { slug: "unknown-partition", title: "No such partition", status: StatusCode::NOT_FOUND };
+
+const NOT_PROCESSED: ProblemType = ProblemType {
+    slug: "not-processed",
+    title: "The event is not processed yet",
+    status: StatusCode::SERVICE_UNAVAILABLE,
+};
 
 const NOT_READY: ProblemType =
     ProblemType { slug: "not-ready", title: "Not ready", status: StatusCode::SERVICE_UNAVAILABLE };
@@ -27,6 +39,19 @@ pub fn unknown_order(order_id: &str) -> Problem {
 /// The orders of another topic were asked for.
 pub fn unknown_topic(asked: &str, ours: &str) -> Problem {
     Problem::new(UNKNOWN_TOPIC, format!("This service has the orders of topic {ours}, not of {asked}."))
+}
+
+/// The topic has no such partition.
+pub fn unknown_partition(topic: &str, partition: usize) -> Problem {
+    Problem::new(UNKNOWN_PARTITION, format!("Topic {topic} has no partition {partition}."))
+}
+
+/// The order as of an event was asked for, and the event is not processed yet.
+pub fn not_processed(position: &str) -> Problem {
+    let detail = format!(
+        "The event at {position} is not processed yet. Try again, or let the request wait: Prefer: wait=5."
+    );
+    Problem::new(NOT_PROCESSED, detail).retry_after(PROCESSED_SOON)
 }
 
 /// A defect of ours. The client is not told what it is; the log is.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use order_events::{CreateOrderPayload, OrderEvent, Payload, Status};
+use order_events::{CreateOrderPayload, OrderEvent, Payload, Reason, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::event_key::{EventKey, fingerprint};
-use crate::outcome::{Outcome, Reason, Rejection};
+use crate::outcome::{Outcome, Rejection};
 
 /// How many events an order remembers; a copy of an older one would be taken for a new event. The CREATE is
 /// always remembered.

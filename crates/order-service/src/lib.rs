@@ -74,10 +74,10 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let http_metrics = HttpMetrics::register(&mut metrics);
     let (view, status) = (ViewCell::default(), Status::new(config.orders.ready_max_lag));
     let event_metrics = EventMetrics::register(&mut metrics, view.clone(), status.clone());
-    let state = AppState::new(&config, view.clone(), status.clone(), metrics);
+    let stop = shutdown.child_token();
+    let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 
     let app = app::finish(routes::router(state), http_metrics);
-    let stop = shutdown.child_token();
     let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.shutdown_timeout));
 
     let processed = process(&config, view, status, event_metrics, &stop).await;

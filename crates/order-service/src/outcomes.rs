@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use order_events::Reason;
+
 use crate::changelog::{OutcomeRun, OutcomeWindow};
-use crate::outcome::Reason;
 
 /// How many offsets share a record in the changelog.
 pub const WINDOW: i64 = 4096;
@@ -57,7 +58,7 @@ impl Fate {
             DUPLICATE => Self::Duplicate,
             HELD => Self::Held,
             NO_EVENT => Self::NoEvent,
-            reason => Self::DeadLettered(Reason::parse(reason)?),
+            reason => Self::DeadLettered(reason.parse().ok()?),
         })
     }
 }

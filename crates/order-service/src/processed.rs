@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use order_events::{EventOutcome, Reason};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -36,6 +37,20 @@ pub enum Known {
 }
 
 impl Known {
+    /// As clients are told: the outcome, and why if there is a reason.
+    pub fn outcome(self) -> (EventOutcome, Option<Reason>) {
+        let outcome = match self {
+            Self::Pending => EventOutcome::Pending,
+            Self::Forgotten => EventOutcome::Forgotten,
+            Self::Became(Fate::Applied) => EventOutcome::Applied,
+            Self::Became(Fate::Duplicate) => EventOutcome::Duplicate,
+            Self::Became(Fate::Held) => EventOutcome::Held,
+            Self::Became(Fate::NoEvent) => EventOutcome::NoEvent,
+            Self::Became(Fate::DeadLettered(reason)) => return (EventOutcome::DeadLettered, Some(reason)),
+        };
+        (outcome, None)
+    }
+
     /// Whether it stays what it is.
     pub fn is_final(self) -> bool {
         match self {

@@ -59,6 +59,15 @@ impl Query {
     }
 }
 
+/// A number from 0 on.
+///
+/// # Errors
+/// What is expected instead.
+pub fn whole_number(text: &str) -> Result<i64, String> {
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    number.ok_or_else(|| "must be a whole number from 0".to_owned())
+}
+
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Infallible;
 

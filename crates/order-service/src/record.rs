@@ -2,13 +2,13 @@
 
 use order_events::codec::{DecodeError, Undecodable};
 use order_events::registry::SchemaId;
-use order_events::{EventCodec, Position, headers};
+use order_events::{EventCodec, Position, Reason, headers};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
 use crate::event_key::EventKey;
 use crate::fold::{Incoming, OriginalHeader, OriginalRecord};
-use crate::outcome::{Reason, Rejection};
+use crate::outcome::Rejection;
 
 /// Why a record is not an event to be folded.
 #[derive(Debug)]

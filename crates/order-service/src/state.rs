@@ -1,14 +1,16 @@
 //! What the handlers share.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::FromRef;
 use prometheus_client::registry::Registry;
 use service_runtime::Problem;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, OrderSettings};
 use crate::error;
-use crate::processed::Processed;
+use crate::processed::{Known, Processed};
 use crate::status::Status;
 use crate::store::Store;
 
@@ -35,17 +37,25 @@ pub struct AppState {
     pub status: Status,
     view: ViewCell,
     metrics: Arc<Registry>,
+    stop: CancellationToken,
 }
 
 impl AppState {
-    /// Puts the parts together.
-    pub fn new(config: &Config, view: ViewCell, status: Status, metrics: Registry) -> Self {
+    /// Puts the parts together. `stop` ends what waits.
+    pub fn new(
+        config: &Config,
+        view: ViewCell,
+        status: Status,
+        metrics: Registry,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             orders: Arc::new(config.orders.clone()),
             topic: config.topics.order_topic.as_str().into(),
             status,
             view,
             metrics: Arc::new(metrics),
+            stop,
         }
     }
 
@@ -68,6 +78,24 @@ impl AppState {
         } else {
             Err(error::not_ready("the orders are being restored from Kafka"))
         }
+    }
+
+    /// What is known of an event, after at most `patience` or when it is `enough`. `None` if there is no such
+    /// partition.
+    ///
+    /// # Errors
+    /// A 503 while the orders are being restored.
+    pub async fn known(
+        &self,
+        partition: usize,
+        offset: i64,
+        patience: Option<Duration>,
+        enough: impl Fn(Known) -> bool,
+    ) -> Result<Option<Known>, Problem> {
+        let processed = &self.restored_view()?.processed;
+        let wait = processed.wait(partition, offset, patience.unwrap_or_default(), enough);
+        let known = self.stop.run_until_cancelled(wait).await;
+        Ok(known.unwrap_or_else(|| processed.look(partition, offset)))
     }
 
     /// How many orders are shown.

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod observe;
+pub mod prefer;
 pub mod probe;
 pub mod problem;
 pub mod server;
@@ -16,6 +17,7 @@ pub mod telemetry;
 use std::error::Error;
 use std::process::ExitCode;
 
+pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
 
 /// The last word of a service: success, or one line that says why it cannot go on.

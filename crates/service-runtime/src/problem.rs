@@ -58,7 +58,7 @@ struct Content {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// Where: a JSON pointer into the body as a URI fragment (`#/orderId`), `?name` for a query parameter,
-    /// or a header's name.
+    /// `{name}` for a part of the path, or a header's name.
     pub pointer: String,
     /// What is wrong there, and what is expected.
     pub detail: String,
@@ -75,6 +75,11 @@ impl Fault {
     /// A fault of a query parameter.
     pub fn query(name: &str, detail: impl Into<String>) -> Self {
         Self { pointer: format!("?{name}"), detail: detail.into() }
+    }
+
+    /// A fault of a part of the path.
+    pub fn path(name: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: format!("{{{name}}}"), detail: detail.into() }
     }
 
     /// A fault of a header.

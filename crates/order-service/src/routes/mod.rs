@@ -1,5 +1,6 @@
 //! The HTTP interface.
 
+mod event_outcome;
 mod health;
 mod order_details;
 mod order_ids;
@@ -15,6 +16,7 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/order-details", get(order_details::order_details))
         .route("/getAllOrderIdsFromTopic", get(order_ids::all_order_ids))
+        .route("/events/{topic}/{partition}/{offset}", get(event_outcome::event_outcome))
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

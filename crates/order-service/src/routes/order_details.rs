@@ -1,15 +1,16 @@
-//! `GET /order-details`: one order.
+//! `GET /order-details`: one order, as it is or as a certain event has left it.
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use order_events::OrderId;
 use serde::Serialize;
-use service_runtime::Problem;
+use service_runtime::{Prefer, Problem};
 
 use crate::error;
 use crate::order_view::OrderView;
-use crate::query::Query;
+use crate::processed::Known;
+use crate::query::{Query, whole_number};
 use crate::state::AppState;
 
 const ORDER_ID: &[&str] = &["orderId", "order_id"];
@@ -24,22 +25,63 @@ struct Details {
 
 pub(super) async fn order_details(
     State(state): State<AppState>,
+    prefer: Prefer,
     mut query: Query,
 ) -> Result<Response, Problem> {
+    let position = query.optional(&["position"]);
+    let place = position
+        .as_deref()
+        .map_or(Some(None), |position| query.checked("position", parse_position(position).map(Some)));
     let order_id = query.required(ORDER_ID).and_then(|typed| {
         let parsed = OrderId::parse(&typed, &state.orders.order_id_prefix);
         query.checked(ORDER_ID[0], parsed.map_err(|error| error.to_string()))
     });
-    let order_id = query.finish(order_id)?;
+    let (order_id, place) = query.finish(order_id.zip(place))?;
+    if let Some((partition, offset)) = place {
+        await_event(&state, partition, offset, prefer).await?;
+    }
     match state.view()?.store.order(order_id.as_str()).map_err(error::internal)? {
         Some(order) => {
             let view = OrderView::new(order_id.into_string(), order, state.orders.shipping_rate);
-            Ok(Json(Details { flat: view.clone(), order: view }).into_response())
+            let applied = place.and_then(|_| prefer.applied());
+            Ok((applied, Json(Details { flat: view.clone(), order: view })).into_response())
         }
         None => {
             // Before everything is restored, a missing order may exist.
             state.restored_view()?;
             Err(error::unknown_order(order_id.as_str()))
+        }
+    }
+}
+
+/// Waits until the order is as the event at that place has left it.
+async fn await_event(state: &AppState, partition: usize, offset: i64, prefer: Prefer) -> Result<(), Problem> {
+    match state.known(partition, offset, prefer.wait(), |known| known != Known::Pending).await? {
+        Some(Known::Pending) => Err(error::not_processed(&format!("{partition}:{offset}"))),
+        Some(_) => Ok(()),
+        None => Err(error::unknown_partition(&state.topic, partition)),
+    }
+}
+
+/// Reads `<partition>:<offset>`.
+fn parse_position(text: &str) -> Result<(usize, i64), String> {
+    let expected = || format!("must be <partition>:<offset>, for example 0:42; this is {text:?}");
+    let (partition, offset) = text.split_once(':').ok_or_else(expected)?;
+    match (partition.parse(), whole_number(offset)) {
+        (Ok(partition), Ok(offset)) => Ok((partition, offset)),
+        _ => Err(expected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_a_partition_and_an_offset() {
+        assert_eq!(parse_position("2:17"), Ok((2, 17)));
+        for bad in ["", "2", "2:", ":17", "2:-1", "-1:2", "a:b", "2:1:7", "2:9223372036854775808"] {
+            assert!(parse_position(bad).is_err(), "{bad}");
         }
     }
 }

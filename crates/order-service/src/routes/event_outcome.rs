@@ -1,0 +1,45 @@
+//! `GET /events/{topic}/{partition}/{offset}`: what became of one event.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use order_events::EventReport;
+use service_runtime::{Fault, Prefer, Problem};
+
+use crate::error;
+use crate::processed::Known;
+use crate::query::whole_number;
+use crate::state::AppState;
+
+pub(super) async fn event_outcome(
+    State(state): State<AppState>,
+    Path((topic, partition, offset)): Path<(String, String, String)>,
+    prefer: Prefer,
+) -> Result<Response, Problem> {
+    if *topic != *state.topic {
+        return Err(error::unknown_topic(&topic, &state.topic));
+    }
+    let (partition, offset) = place(&partition, &offset)?;
+    let known = state.known(partition, offset, prefer.wait(), Known::is_final).await?;
+    let known = known.ok_or_else(|| error::unknown_partition(&topic, partition))?;
+    let (outcome, reason) = known.outcome();
+    let report = EventReport {
+        topic,
+        partition: i32::try_from(partition).unwrap_or(i32::MAX),
+        offset,
+        position: format!("{partition}:{offset}"),
+        outcome,
+        reason: reason.map(|reason| reason.as_str().to_owned()),
+    };
+    Ok((prefer.applied(), Json(report)).into_response())
+}
+
+fn place(partition: &str, offset: &str) -> Result<(usize, i64), Problem> {
+    let number = |name, text| whole_number(text).map_err(|detail| Fault::path(name, detail));
+    match (number("partition", partition), number("offset", offset)) {
+        (Ok(partition), Ok(offset)) => Ok((usize::try_from(partition).unwrap_or(usize::MAX), offset)),
+        (partition, offset) => {
+            Err(Problem::invalid(partition.err().into_iter().chain(offset.err()).collect()))
+        }
+    }
+}
