@@ -12,7 +12,11 @@ async fn a_bad_setting_stops_the_boot_with_one_line() {
         ("LOG_FORMAT", "xml", "LOG_FORMAT=xml: one of text, json"),
         ("ORDER_TOPIC", "no spaces", "ORDER_TOPIC=no spaces: 1 to 249 letters, digits, dots"),
         ("SCHEMA_REGISTRY_URL", "localhost", "SCHEMA_REGISTRY_URL=localhost: "),
-        ("SCHEMA_REGISTRY_URL", "http://u:hunter2@r", "credentials belong into SCHEMA_REGISTRY_BASIC_AUTH"),
+        (
+            "SCHEMA_REGISTRY_URL",
+            "http://u:hunter2@r",
+            "no credentials belong into it; those of the registry go into SCHEMA_REGISTRY_BASIC_AUTH",
+        ),
         (
             "SCHEMA_REGISTRY_BASIC_AUTH",
             "hunter2",

@@ -9,6 +9,7 @@ mod boot;
 mod broker_outage;
 mod documents;
 mod health_and_metrics;
+mod outcomes;
 mod record_format;
 mod registry_outage;
 mod restarts;

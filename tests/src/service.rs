@@ -37,6 +37,15 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The answer to a request, whatever its status.
+    pub async fn to(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("the service answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("the answer is whole");
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        Self { status, headers, json, text }
+    }
+
     /// A header, as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
@@ -147,12 +156,12 @@ impl Service {
 
     /// `GET path`.
     pub async fn get(&self, path: &str) -> Answer {
-        send(self.request(Method::GET, path)).await
+        Answer::to(self.request(Method::GET, path)).await
     }
 
     /// A JSON body to `path`.
     pub async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
-        send(self.request(method.parse().unwrap(), path).json(body)).await
+        Answer::to(self.request(method.parse().unwrap(), path).json(body)).await
     }
 
     /// `POST /create-order`.
@@ -186,15 +195,6 @@ impl Service {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map(|value| value.parse().unwrap())
     }
-}
-
-/// Sends a request; what comes is an answer, whatever its status.
-pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("the service answers");
-    let (status, headers) = (response.status(), response.headers().clone());
-    let text = response.text().await.expect("the answer is whole");
-    let json = serde_json::from_str(&text).unwrap_or_default();
-    Answer { status, headers, json, text }
 }
 
 fn listening_port(log: &str) -> Option<u16> {

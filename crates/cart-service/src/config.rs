@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs};
-use service_runtime::settings::positive_duration;
+use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, base_url};
+use service_runtime::prefer::MAX_WAIT;
+use service_runtime::settings::{duration, positive_duration};
 use service_runtime::telemetry::LogArgs;
 
 /// Takes orders over HTTP and publishes them as Kafka events.
@@ -33,6 +34,10 @@ pub struct Settings {
     /// Settings of the orders themselves.
     #[command(flatten)]
     pub orders: OrderSettings,
+
+    /// See [`OutcomeSettings`].
+    #[command(flatten)]
+    pub outcomes: OutcomeSettings,
 
     /// See [`KafkaArgs`].
     #[command(flatten)]
@@ -75,6 +80,26 @@ pub struct OrderSettings {
     pub delivery_timeout: Duration,
 }
 
+/// How clients learn what became of their events.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Outcomes")]
+pub struct OutcomeSettings {
+    /// Where order-service is; asked when a request waits for what becomes of its event.
+    #[arg(long, env = "ORDER_SERVICE_URL", default_value = "http://localhost:8001", value_parser = base_url)]
+    pub order_service_url: String,
+
+    /// How long a request waits for what becomes of its event if it has no `Prefer: wait=N`; 0 is not at all.
+    #[arg(long, env = "DEFAULT_WAIT", default_value = "0s", value_parser = wait)]
+    pub default_wait: Duration,
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        short_enough if short_enough <= Duration::from_secs(MAX_WAIT) => Ok(short_enough),
+        _ => Err(format!("0s to {MAX_WAIT}s is allowed")),
+    }
+}
+
 /// librdkafka looks at its time-outs once a second; below two seconds there would be nothing to look at.
 fn delivery_timeout(text: &str) -> Result<Duration, String> {
     match positive_duration(text)? {
@@ -94,6 +119,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// See [`OrderSettings`].
     pub orders: OrderSettings,
+    /// See [`OutcomeSettings`].
+    pub outcomes: OutcomeSettings,
     /// The brokers and the user's librdkafka properties.
     pub kafka: KafkaConfig,
     /// See [`TopicArgs`].
@@ -120,6 +147,7 @@ impl Config {
             bind: settings.bind,
             shutdown_timeout: settings.shutdown_timeout,
             orders: settings.orders,
+            outcomes: settings.outcomes,
             kafka,
             topics: settings.topics,
             registry: settings.registry,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use order_events::{Position, Reason};
 use service_runtime::{Problem, ProblemType};
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -54,4 +55,52 @@ pub fn problem(failure: &PublishError, event_id: Uuid) -> Problem {
         }
     };
     Problem::new(NOT_PUBLISHED, detail).retry_after(RETRY_AFTER)
+}
+
+const DUPLICATE_ORDER: ProblemType =
+    ProblemType { slug: "duplicate-order", title: "The order exists already", status: StatusCode::CONFLICT };
+
+const ILLEGAL_TRANSITION: ProblemType = ProblemType {
+    slug: "illegal-transition",
+    title: "The order cannot take this status",
+    status: StatusCode::CONFLICT,
+};
+
+const UNKNOWN_ORDER: ProblemType =
+    ProblemType { slug: "unknown-order", title: "No such order", status: StatusCode::NOT_FOUND };
+
+const IDEMPOTENCY_KEY_REUSED: ProblemType = ProblemType {
+    slug: "idempotency-key-reused",
+    title: "The Idempotency-Key belongs to another request",
+    status: StatusCode::UNPROCESSABLE_ENTITY,
+};
+
+const DEAD_LETTERED: ProblemType = ProblemType {
+    slug: "dead-lettered",
+    title: "The event could not be processed",
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+};
+
+/// The answer to a client that waited, and whose event was published but could not be processed.
+pub fn dead_lettered(reason: Option<&str>, position: &Position, event_id: Uuid) -> Problem {
+    let (kind, detail) = match reason.and_then(|reason| reason.parse().ok()) {
+        Some(Reason::DuplicateOrder) => {
+            (DUPLICATE_ORDER, "An order with this id exists; it was not changed.")
+        }
+        Some(Reason::IllegalTransition) => {
+            (ILLEGAL_TRANSITION, "The order's status does not allow this change; it was not changed.")
+        }
+        Some(Reason::UnknownOrder) => (UNKNOWN_ORDER, "There is no order with this id; create it first."),
+        Some(Reason::IdempotencyConflict) => (
+            IDEMPOTENCY_KEY_REUSED,
+            "This Idempotency-Key was used for another request about this order; use a new key.",
+        ),
+        _ => {
+            error!(%event_id, %position, reason, "an event of our own making was dead-lettered");
+            (DEAD_LETTERED, "The event could not be processed; it is kept in the dead letter topic.")
+        }
+    };
+    Problem::new(kind, detail)
+        .with("eventId", event_id.to_string())
+        .with("position", format!("{}:{}", position.partition, position.offset))
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod idempotency;
 pub mod order;
+pub mod order_service;
 pub mod publisher;
 mod publisher_metrics;
 pub mod request;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::config::Config;
+use crate::order_service::{ClientError, OrderService};
 use crate::publisher::{Publisher, PublisherError};
 use crate::state::AppState;
 
@@ -38,6 +40,9 @@ pub enum RunError {
     /// The Kafka client cannot be made.
     #[error(transparent)]
     Publisher(#[from] PublisherError),
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// A topic or the schema cannot be had, for good.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -52,10 +57,11 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let mut metrics = Registry::default();
     let http_metrics = HttpMetrics::register(&mut metrics);
     let publisher = Arc::new(Publisher::new(&config, &mut metrics)?);
-    let state = AppState::new(&config, publisher.clone(), metrics);
+    let stop = shutdown.child_token();
+    let order_service = OrderService::new(&config.outcomes.order_service_url, stop.clone())?;
+    let state = AppState::new(&config, publisher.clone(), order_service, metrics);
 
     let app = app::finish(routes::router(state), http_metrics);
-    let stop = shutdown.child_token();
     let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.shutdown_timeout));
     let watch = tokio::spawn(publisher::watch_broker(publisher.clone(), stop.clone()));
 

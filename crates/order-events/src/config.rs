@@ -253,13 +253,18 @@ fn basic_auth(text: &str) -> Result<BasicAuth, String> {
     }
 }
 
-fn base_url(text: &str) -> Result<String, String> {
+/// The address of an HTTP service, without a slash at its end.
+///
+/// # Errors
+/// What is expected instead.
+pub fn base_url(text: &str) -> Result<String, String> {
     match reqwest::Url::parse(text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
             Err("http://host:port or https://host is expected".to_owned())
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Err("credentials belong into SCHEMA_REGISTRY_BASIC_AUTH".to_owned())
+            Err("no credentials belong into it; those of the registry go into SCHEMA_REGISTRY_BASIC_AUTH"
+                .to_owned())
         }
         Ok(_) => Ok(text.trim_end_matches('/').to_owned()),
         Err(error) => Err(error.to_string()),

@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::prefer::Prefer;
+
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// A kind of problem. One constant each, so that a client can rely on `type`.
@@ -51,6 +53,7 @@ struct Content {
     detail: String,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
+    prefer: Prefer,
     extensions: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -96,6 +99,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            prefer: Prefer::default(),
             extensions: serde_json::Map::new(),
         }))
     }
@@ -112,6 +116,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Tells that the client's preference was followed.
+    #[must_use]
+    pub fn applied(mut self, prefer: Prefer) -> Self {
+        self.0.prefer = prefer;
         self
     }
 
@@ -142,7 +153,7 @@ struct Body<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Content { kind, detail, errors, retry_after, extensions } = *self.0;
+        let Content { kind, detail, errors, retry_after, prefer, extensions } = *self.0;
         let body = Body {
             r#type: &kind.uri(),
             title: kind.title,
@@ -151,7 +162,7 @@ impl IntoResponse for Problem {
             errors: &errors,
             extensions: &extensions,
         };
-        let mut response = (kind.status, axum::Json(body)).into_response();
+        let mut response = (kind.status, prefer.applied(), axum::Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
         if let Some(wait) = retry_after {

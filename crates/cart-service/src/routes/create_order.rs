@@ -5,10 +5,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use order_events::EventOutcome;
 use serde::Serialize;
-use service_runtime::Problem;
+use service_runtime::{Prefer, Problem};
 use tracing::info;
 
+use super::outcome::{outcome, status};
 use super::{Kafka, trace};
 use crate::error;
 use crate::idempotency::{IdempotencyKey, event_id};
@@ -24,11 +26,14 @@ struct Created<'a> {
     order: Option<OrderView<'a>>,
     event_id: String,
     kafka: Kafka,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<EventOutcome>,
 }
 
 pub(super) async fn create_order(
     State(state): State<AppState>,
     headers: HeaderMap,
+    prefer: Prefer,
     mut body: Body,
 ) -> Result<Response, Problem> {
     let key = IdempotencyKey::from_headers(&headers).unwrap_or_else(|fault| {
@@ -44,6 +49,7 @@ pub(super) async fn create_order(
     let published = state.publisher.publish(&event, id, trace(&headers)).await;
     let position = published.map_err(|failure| error::problem(&failure, id))?;
     info!(%order_id, event_id = %id, %position, "order created");
+    let outcome = outcome(&state, prefer, &position, id).await?;
 
     let created = Created {
         message: "Order created and published",
@@ -51,6 +57,7 @@ pub(super) async fn create_order(
         order: OrderView::of(&event),
         event_id: id.to_string(),
         kafka: position.into(),
+        outcome,
     };
-    Ok((StatusCode::CREATED, Json(created)).into_response())
+    Ok((status(outcome, StatusCode::CREATED), prefer.applied(), Json(created)).into_response())
 }

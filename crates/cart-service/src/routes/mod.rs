@@ -2,6 +2,7 @@
 
 mod create_order;
 mod health;
+mod outcome;
 mod update_order;
 
 use axum::Router;

@@ -2,13 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use order_events::EventOutcome;
 use serde::Serialize;
-use service_runtime::Problem;
+use service_runtime::{Prefer, Problem};
 use tracing::info;
 
+use super::outcome::{outcome, status as status_of};
 use super::{Kafka, trace};
 use crate::error;
 use crate::idempotency::{IdempotencyKey, event_id};
@@ -25,6 +27,8 @@ struct Updated<'a> {
     order: NewStatus<'a>,
     event_id: String,
     kafka: Kafka,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<EventOutcome>,
 }
 
 #[derive(Serialize, Clone, Copy)]
@@ -37,6 +41,7 @@ struct NewStatus<'a> {
 pub(super) async fn update_order(
     State(state): State<AppState>,
     headers: HeaderMap,
+    prefer: Prefer,
     mut body: Body,
 ) -> Result<Response, Problem> {
     let key = IdempotencyKey::from_headers(&headers).unwrap_or_else(|fault| {
@@ -52,6 +57,7 @@ pub(super) async fn update_order(
     let published = state.publisher.publish(&event, id, trace(&headers)).await;
     let position = published.map_err(|failure| error::problem(&failure, id))?;
     info!(%order_id, %status, event_id = %id, %position, "order updated");
+    let outcome = outcome(&state, prefer, &position, id).await?;
 
     let update = NewStatus { order_id: order_id.as_str(), status: status.as_str() };
     let updated = Updated {
@@ -61,6 +67,7 @@ pub(super) async fn update_order(
         order: update,
         event_id: id.to_string(),
         kafka: position.into(),
+        outcome,
     };
-    Ok(Json(updated).into_response())
+    Ok((status_of(outcome, StatusCode::OK), prefer.applied(), Json(updated)).into_response())
 }
