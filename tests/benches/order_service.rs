@@ -71,8 +71,10 @@ async fn backlog() {
         let took = processed(&service, events).await;
         let rate = events / took.as_secs_f64();
         println!(
-            "backlog: {rate:.0} events/s from the first to the last, {:.2} s from the start of the process, RSS {} MB",
+            "backlog: {rate:.0} events/s from the first to the last, {:.2} s from the start of the process, {:.1} us of \
+             CPU an event, RSS {} MB",
             began.elapsed().as_secs_f64(),
+            service.cpu_time().as_secs_f64() * 1e6 / events,
             service.resident_memory() / 1_000_000,
         );
         if run > 0 {

@@ -40,6 +40,12 @@ pub trait AvroRecord: Serialize + DeserializeOwned {
     /// The schema, parsed once.
     fn schema() -> &'static Schema;
 
+    /// Appends the Avro bytes of the value, if the type has a way of its own to write them, and tells whether it
+    /// did; they must be those that apache-avro's serializer makes.
+    fn write(&self, _out: &mut Vec<u8>) -> bool {
+        false
+    }
+
     /// Whether another program's schema is one of this type at all; looked at once, before anything is read.
     ///
     /// # Errors
@@ -142,6 +148,9 @@ impl<T: AvroRecord> Codec<T> {
         let start = out.len();
         out.push(MAGIC);
         out.extend_from_slice(&self.own_id.to_be_bytes());
+        if value.write(out) {
+            return Ok(());
+        }
         match self.writer.write_ser(out, value) {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -7,6 +7,8 @@ use apache_avro::types::Value;
 use order_events::codec::{AvroRecord, typed, variant_name};
 use serde::{Deserialize, Serialize};
 
+use super::state_bytes;
+
 use crate::fold::OrderState;
 
 /// The value of a record in the changelog.
@@ -73,6 +75,14 @@ impl AvroRecord for ChangelogEntry {
             Schema::parse_str(ChangelogEntry::SCHEMA).expect("schemas/changelog.avsc is an Avro schema")
         });
         &SCHEMA
+    }
+
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        let Self::OrderState(state) = self else { return false };
+        // The union's first branch.
+        out.push(0);
+        state_bytes::order_state(state, out);
+        true
     }
 
     fn check_written(schema: &Schema) -> Result<(), String> {

@@ -5,6 +5,7 @@
 
 mod entry;
 mod key;
+mod state_bytes;
 
 pub use entry::{Barrier, ChangelogEntry, OutcomeRun, OutcomeWindow, Progress};
 pub use key::Key;

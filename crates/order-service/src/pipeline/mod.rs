@@ -53,6 +53,9 @@ const IDLE_POLL: Duration = Duration::from_millis(1);
 /// How long records are collected for one batch while more of them are there.
 const COLLECT_TIME: Duration = Duration::from_millis(50);
 
+/// So many records are collected between two looks at the clock, which costs as much as a record.
+const CLOCK_INTERVAL: usize = 64;
+
 /// After a failure the next attempt comes after this, and after twice as long each time.
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
@@ -233,7 +236,10 @@ impl Worker {
     ) -> Result<bool, PipelineError> {
         let deadline = Instant::now() + COLLECT_TIME;
         let mut patience = IDLE_POLL;
-        while backlog.len() < self.pipeline.settings.batch_max_events && Instant::now() < deadline {
+        while backlog.len() < self.pipeline.settings.batch_max_events {
+            if backlog.len().is_multiple_of(CLOCK_INTERVAL) && Instant::now() >= deadline {
+                break;
+            }
             let polled = consumer.poll(patience);
             // The group's changes come inside the poll, before the record that it gives.
             for change in consumer.context().take_changes() {

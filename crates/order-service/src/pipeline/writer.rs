@@ -44,7 +44,6 @@ pub(super) fn client_config(
         &[
             ("client.id", "order-service"),
             ("linger.ms", "0"),
-            ("compression.type", "lz4"),
             ("retry.backoff.ms", "2"),
             ("retry.backoff.max.ms", "100"),
             ("reconnect.backoff.max.ms", "500"),
@@ -138,11 +137,13 @@ impl Writer {
         };
         let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, opaque);
         (record.partition, record.key, record.payload, record.headers) = (partition, key, value, headers);
-        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        let mut full_since = None;
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(Code::QueueFull), back)) if Instant::now() < deadline => {
+                Err((KafkaError::MessageProduction(Code::QueueFull), back))
+                    if full_since.get_or_insert_with(Instant::now).elapsed() < DRAIN_TIMEOUT =>
+                {
                     record = back;
                     self.producer.poll(Duration::ZERO);
                     thread::sleep(DRAIN_INTERVAL);
