@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use compact_str::CompactString;
 use order_events::codec::EncodeError;
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tracing::{debug, warn};
@@ -15,6 +15,7 @@ use super::batch::PartitionBatch;
 use super::writer::{Failure, Track, Writer};
 use super::{GroupConsumer, PipelineError, Worker, now, number};
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow, Progress};
+use crate::config::Guarantee;
 use crate::dead_letter::DeadLetter;
 use crate::record::{self, Unreadable};
 use crate::store::StateBytes;
@@ -162,7 +163,14 @@ impl Worker {
             offsets.add_partition_offset(&self.pipeline.topics.events, number(batch.partition), next)?;
         }
         let send_all = |writer: &Writer| ready.iter().try_for_each(|ready| self.send(writer, ready));
-        Ok(writer.transaction(send_all, Some((&offsets, &group))))
+        let written = writer.transaction(send_all, Some((&offsets, &group)));
+        if written.is_ok() && self.pipeline.settings.processing_guarantee == Guarantee::AtLeastOnce {
+            // Not for us, who begin at the progress record, but for tools that show the lag of a group.
+            if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
+                debug!(%error, "the group's offsets were not committed");
+            }
+        }
+        Ok(written)
     }
 
     /// Queues the records of one partition; the progress is the last of them.
