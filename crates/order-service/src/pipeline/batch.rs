@@ -103,12 +103,13 @@ impl PartitionBatch {
 
     /// Gives up the held updates of an order whose time is over.
     pub(super) fn expire(&mut self, store: &Store, order_id: CompactString) -> Result<(), CorruptState> {
-        let (touched, Some(state)) = self.take_state(store, &order_id)? else { return Ok(()) };
-        let (state, given_up) = expire(state, self.now);
+        let (touched, state) = self.take_state(store, &order_id)?;
+        let (state, given_up) = state.map(|state| expire(state, self.now)).unwrap_or_default();
         let changed = !given_up.is_empty();
         for (held, outcome) in given_up {
             self.end_held(&order_id, held, outcome);
         }
+        // An order may have several timers: what an earlier one has left behind, even if it is nothing, stays.
         if touched || changed {
             self.overlay.insert(order_id, state);
         }
