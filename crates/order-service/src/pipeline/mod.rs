@@ -53,7 +53,7 @@ const IDLE_POLL: Duration = Duration::from_millis(1);
 /// How long records are collected for one batch while more of them are there.
 const COLLECT_TIME: Duration = Duration::from_millis(50);
 
-/// So many records are collected between two looks at the clock, which costs as much as a record.
+/// So many polls are between two looks at the clock: a look costs nearly as much as a poll.
 const CLOCK_INTERVAL: usize = 64;
 
 /// After a failure the next attempt comes after this, and after twice as long each time.
@@ -229,17 +229,18 @@ impl Worker {
     }
 
     /// Takes what has arrived, up to a batch and a little more. False if the consumer cannot go on.
+    ///
+    /// It polls in every turn, however much is waiting: the group's changes come inside the poll, and without
+    /// them an instance would go on for ever with partitions that are not its own any more.
     fn collect<'c>(
         &mut self,
         consumer: &'c GroupConsumer,
         backlog: &mut Backlog<'c>,
     ) -> Result<bool, PipelineError> {
         let deadline = Instant::now() + COLLECT_TIME;
+        let enough = self.blocked(backlog) + self.pipeline.settings.batch_max_events;
         let mut patience = IDLE_POLL;
-        while backlog.len() < self.pipeline.settings.batch_max_events {
-            if backlog.len().is_multiple_of(CLOCK_INTERVAL) && Instant::now() >= deadline {
-                break;
-            }
+        for polls in 1_usize.. {
             let polled = consumer.poll(patience);
             // The group's changes come inside the poll, before the record that it gives.
             for change in consumer.context().take_changes() {
@@ -261,9 +262,19 @@ impl Worker {
                     _ => debug!(%error, "poll failed; librdkafka tries again"),
                 },
             }
+            if backlog.len() >= enough || (polls.is_multiple_of(CLOCK_INTERVAL) && Instant::now() >= deadline)
+            {
+                break;
+            }
             patience = Duration::ZERO;
         }
         Ok(true)
+    }
+
+    /// How many records wait that cannot be processed just now.
+    fn blocked(&self, backlog: &Backlog<'_>) -> usize {
+        let blocked = (0..self.partitions.len()).filter(|index| self.partitions[*index].is_blocked());
+        blocked.map(|index| backlog.of(index).len()).sum()
     }
 
     /// The consumer cannot go on: another one has taken its place in the group.
@@ -280,18 +291,21 @@ impl Worker {
         Ok(())
     }
 
-    /// A partition that cannot be processed just now must not fill the memory.
+    /// A partition that cannot be processed just now must not fill the memory; nor must all of them while
+    /// transactions fail.
     fn pause_and_resume(
         &mut self,
         consumer: &GroupConsumer,
         backlog: &Backlog<'_>,
     ) -> Result<(), PipelineError> {
-        let enough = self.pipeline.settings.batch_max_events / 2;
+        let most = self.pipeline.settings.batch_max_events;
+        let is_full = backlog.len() - self.blocked(backlog) >= most;
         for (index, number) in (0..self.partitions.len()).zip(0..) {
             let partition = &mut self.partitions[index];
             let waiting = backlog.of(index).len();
             let change = match partition.paused {
-                false => waiting > enough && partition.is_blocked(),
+                false if partition.is_blocked() => waiting > most / 2,
+                false => is_full && waiting > 0,
                 true => !partition.is_blocked() && waiting == 0,
             };
             if change {
