@@ -41,7 +41,8 @@ pub(super) struct Partition {
     pub(super) waits_for: Option<SchemaId>,
     /// When held updates are to be given up, and of which order. Of an order that exists by now it is ignored.
     pub(super) timers: BTreeSet<(i64, CompactString)>,
-    /// Whether it is not fetched, since more than enough is there.
+    /// Whether it is not fetched, since more than enough is there. The consumer keeps that for as long as it
+    /// lives, also when the group takes the partition away and gives it again.
     pub(super) paused: bool,
 }
 

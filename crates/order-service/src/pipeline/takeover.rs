@@ -39,6 +39,7 @@ impl Worker {
     pub(super) fn give_back_all(&mut self, backlog: &mut Backlog<'_>) {
         for index in 0..self.partitions.len() {
             self.change_owner(index, false, backlog);
+            self.partitions[index].paused = false;
         }
     }
 
@@ -48,7 +49,6 @@ impl Worker {
         partition.role = if ours { Role::NeedsBarrier } else { Role::Follows };
         partition.waits_for = None;
         partition.timers.clear();
-        partition.paused = false;
         self.pipeline.status.change(index, |status| status.active = false);
     }
 
