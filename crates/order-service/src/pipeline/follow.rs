@@ -9,15 +9,19 @@ use order_events::registry::{FetchError, outage_backoff};
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::partition::Partition;
+use super::partition::{Partition, Role};
 use super::schemas::Schemas;
 use super::tail::{News, Tail};
-use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker};
+use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
 use crate::changelog::{ChangelogEntry, Key};
 use crate::status::Obstacle;
 use crate::store::StateBytes;
+
+/// So long may the tail be silent when something is expected of it. Longer than a group takes to give the
+/// partitions of a dead instance to another one.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// How long the restoring loop waits for a record.
 const RESTORE_POLL: Duration = Duration::from_millis(50);
@@ -40,6 +44,7 @@ impl Worker {
         let mut worker = Self {
             schemas,
             tail,
+            silent_since: None,
             partitions: (0..count).map(|_| Partition::new()).collect(),
             start_offsets: Arc::new(Mutex::new(vec![None; count])),
             writer: None,
@@ -102,10 +107,45 @@ impl Worker {
             pipeline.view.store.apply(index, states);
         }
         match read {
-            Ok(_) => Ok(()),
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                self.silent_since = None;
+                Ok(())
+            }
             Err(PipelineError::Kafka(error)) => Err(self.changelog_lost(&error)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes a new tail if this one gives nothing, although there should be something: one that was made while a
+    /// broker hung can stay silent for minutes.
+    pub(super) fn renew_tail(&mut self) -> Result<(), PipelineError> {
+        if !self.expects_news() {
+            self.silent_since = None;
+            return Ok(());
+        }
+        if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENCE {
+            return Ok(());
+        }
+        debug!("the changelog is silent; reading it with a new client");
+        let known: Vec<i64> = self.partitions.iter().map(|partition| partition.own).collect();
+        let Some(tail) = begin_tail(&self.pipeline, &known)? else { return Ok(()) };
+        for index in (0..self.partitions.len()).filter(|index| self.partitions[*index].active().is_some()) {
+            tail.leave(number(index))?;
+        }
+        (self.tail, self.silent_since) = (tail, None);
+        Ok(())
+    }
+
+    /// Whether something of the changelog is awaited: a barrier, or what another instance makes of events that
+    /// are there.
+    fn expects_news(&self) -> bool {
+        let lags = self.pipeline.status.partitions();
+        self.partitions.iter().zip(lags).any(|(partition, status)| match partition.role {
+            Role::AwaitsBarrier { .. } => true,
+            Role::Follows => status.lag > 0,
+            Role::NeedsBarrier | Role::Active => false,
+        })
     }
 
     fn changelog_lost(&self, error: &KafkaError) -> PipelineError {

@@ -179,6 +179,8 @@ struct Worker {
     pipeline: Pipeline,
     schemas: Schemas,
     tail: Tail,
+    /// Since when something is expected of the tail and does not come.
+    silent_since: Option<Instant>,
     partitions: Vec<Partition>,
     start_offsets: StartOffsets,
     /// `None` while there is none that could be used.
@@ -216,10 +218,11 @@ impl Worker {
             self.pipeline.status.beat();
             if !self.collect(&consumer, &mut backlog)? {
                 // A new consumer joins the group anew.
-                self.give_back_all(&mut backlog);
+                self.give_back_all(&mut backlog)?;
                 break;
             }
             self.follow()?;
+            self.renew_tail()?;
             self.ensure_writer()?;
             self.take_over(&consumer, &mut backlog)?;
             self.process(&consumer, &mut backlog)?;
@@ -244,7 +247,7 @@ impl Worker {
             let polled = consumer.poll(patience);
             // The group's changes come inside the poll, before the record that it gives.
             for change in consumer.context().take_changes() {
-                self.apply_change(change, backlog);
+                self.apply_change(change, backlog)?;
             }
             match polled {
                 None => break,

@@ -29,6 +29,26 @@ struct Ready {
     progress: Vec<u8>,
 }
 
+/// Why nothing of a batch was committed.
+enum Stopped {
+    /// The transaction failed.
+    Failed(Failure),
+    /// The pipeline cannot go on.
+    Error(PipelineError),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl<E: Into<PipelineError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
 impl Worker {
     /// Processes what is there of the active partitions, in one transaction.
     pub(super) fn process(
@@ -36,41 +56,54 @@ impl Worker {
         consumer: &GroupConsumer,
         backlog: &mut Backlog<'_>,
     ) -> Result<(), PipelineError> {
-        if self.writer.is_none() || Instant::now() < self.retry_at {
+        if Instant::now() < self.retry_at {
             return Ok(());
         }
+        let Some(writer) = self.writer.take() else { return Ok(()) };
         let mut ready = Vec::new();
-        for index in 0..self.partitions.len() {
-            if let Some(progress) = self.partitions[index].active() {
-                backlog.drop_below(index, progress.next_offset);
-                let batch = self.fold(index, progress, backlog)?;
-                if !batch.is_empty() {
-                    ready.push(self.prepare(batch)?);
-                }
-            }
-        }
-        if ready.is_empty() {
-            return Ok(());
-        }
         let began = Instant::now();
-        match self.write(consumer, &ready)? {
+        let written = self.write_all(&writer, consumer, backlog, &mut ready);
+        self.writer = Some(writer);
+        match written {
+            Ok(_) if ready.is_empty() => return Ok(()),
             Ok(written) => {
                 self.pipeline.metrics.committed(began.elapsed());
                 for ready in ready {
                     self.show(ready, backlog);
                 }
-                for (partition, offset) in written {
-                    if let Some(partition) =
-                        usize::try_from(partition).ok().and_then(|p| self.partitions.get_mut(p))
-                    {
-                        partition.own = partition.own.max(offset);
-                    }
-                }
+                self.note_own(&written);
                 self.went_well();
             }
-            Err(failure) => self.failed(failure),
+            Err(Stopped::Failed(failure)) => self.failed(failure)?,
+            Err(Stopped::Error(error)) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Folds each active partition and sends what that makes, while the next one is folded; then commits. What
+    /// is to be shown goes into `ready`.
+    fn write_all(
+        &mut self,
+        writer: &Writer,
+        consumer: &GroupConsumer,
+        backlog: &mut Backlog<'_>,
+        ready: &mut Vec<Ready>,
+    ) -> Result<Vec<(i32, i64)>, Stopped> {
+        for index in 0..self.partitions.len() {
+            let Some(progress) = self.partitions[index].active() else { continue };
+            backlog.drop_below(index, progress.next_offset);
+            let batch = self.fold(index, progress, backlog)?;
+            if batch.is_empty() {
+                continue;
+            }
+            let batch = self.prepare(batch)?;
+            if ready.is_empty() {
+                writer.begin()?;
+            }
+            self.send(writer, &batch).map_err(|error| writer.give_up(error))?;
+            ready.push(batch);
+        }
+        if ready.is_empty() { Ok(Vec::new()) } else { self.commit(writer, consumer, ready) }
     }
 
     /// Folds what is there of a partition.
@@ -143,28 +176,25 @@ impl Worker {
         Ok(Ready { batch, states, windows, progress })
     }
 
-    /// Writes all of it, and the consumed offsets, or nothing.
-    fn write(
+    /// Commits what was sent, and the consumed offsets with it.
+    fn commit(
         &self,
+        writer: &Writer,
         consumer: &GroupConsumer,
         ready: &[Ready],
-    ) -> Result<Result<Vec<(i32, i64)>, Failure>, PipelineError> {
-        let Some(writer) = &self.writer else {
-            return Ok(Err(Failure::Aborted(KafkaError::Canceled)));
-        };
+    ) -> Result<Vec<(i32, i64)>, Stopped> {
         // Fresh for every transaction: the generation changes with each rebalance, and the broker refuses an
         // old one. That is what fences an instance that has lost its partitions.
         let Some(group) = consumer.group_metadata() else {
-            return Ok(Err(Failure::Aborted(KafkaError::ConsumerCommit(Code::UnknownMemberId))));
+            return Err(writer.give_up(KafkaError::ConsumerCommit(Code::UnknownMemberId)).into());
         };
         let mut offsets = TopicPartitionList::with_capacity(ready.len());
         for Ready { batch, .. } in ready {
             let next = Offset::Offset(batch.progress.next_offset);
             offsets.add_partition_offset(&self.pipeline.topics.events, number(batch.partition), next)?;
         }
-        let send_all = |writer: &Writer| ready.iter().try_for_each(|ready| self.send(writer, ready));
-        let written = writer.transaction(send_all, Some((&offsets, &group)));
-        if written.is_ok() && self.pipeline.settings.processing_guarantee == Guarantee::AtLeastOnce {
+        let written = writer.commit(Some((&offsets, &group)))?;
+        if self.pipeline.settings.processing_guarantee == Guarantee::AtLeastOnce {
             // Not for us, who begin at the progress record, but for tools that show the lag of a group.
             if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
                 debug!(%error, "the group's offsets were not committed");
@@ -193,6 +223,16 @@ impl Worker {
         let key = Key::Progress.as_text();
         let progress = Some(ready.progress.as_slice());
         writer.send(topic, Some(partition), Some(key.as_bytes()), progress, None, Track::Partition(partition))
+    }
+
+    /// Notes up to where this instance has written each changelog partition itself.
+    fn note_own(&mut self, written: &[(i32, i64)]) {
+        for (partition, offset) in written {
+            let index = usize::try_from(*partition).unwrap_or(usize::MAX);
+            if let Some(partition) = self.partitions.get_mut(index) {
+                partition.own = partition.own.max(*offset);
+            }
+        }
     }
 
     /// Shows what was committed.

@@ -1,4 +1,4 @@
-//! The follower of the changelog: it reads what every instance has committed, this one included.
+//! The follower of the changelog: it reads what other instances have committed.
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tracing::debug;
 
 /// How many records are taken before the pipeline looks at something else.
 const AT_ONCE: usize = 10_000;
 
-/// The settings of the consumer. It has no group: every instance reads every partition.
+/// The settings of the consumer. It has no group: an instance reads what all others write.
 pub(super) fn client_config(kafka: &KafkaConfig, group: &str) -> Result<ClientConfig, PropertyError> {
     kafka.client(
         &[
@@ -42,9 +43,13 @@ pub(super) enum News<'a> {
     End(i32),
 }
 
-/// Reads every partition of the changelog.
+/// How long a change of position may take; until it is done, what is read is only known already.
+const SEEK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Reads the partitions of the changelog, but for those that this instance writes itself.
 pub(super) struct Tail {
     consumer: BaseConsumer<ClientLog>,
+    topic: String,
 }
 
 impl Tail {
@@ -60,7 +65,28 @@ impl Tail {
             assignment.add_partition_offset(topic, partition, from)?;
         }
         consumer.assign(&assignment)?;
-        Ok(Self { consumer })
+        Ok(Self { consumer, topic: topic.to_owned() })
+    }
+
+    /// Reads nothing more of a partition: this instance writes it, and knows what it wrote.
+    pub(super) fn leave(&self, partition: i32) -> Result<(), KafkaError> {
+        self.consumer.pause(&self.list(partition))
+    }
+
+    /// Reads a partition again, from behind the offset up to which it is known.
+    pub(super) fn return_to(&self, partition: i32, known: i64) -> Result<(), KafkaError> {
+        self.consumer.resume(&self.list(partition))?;
+        let behind = Offset::Offset(known + 1);
+        if let Err(error) = self.consumer.seek(&self.topic, partition, behind, SEEK_TIMEOUT) {
+            debug!(partition, %error, "reading on from where the partition was left");
+        }
+        Ok(())
+    }
+
+    fn list(&self, partition: i32) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        list
     }
 
     /// Gives what has come, until there is nothing more or it is enough for now; waits `patience` for the

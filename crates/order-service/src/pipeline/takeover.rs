@@ -23,46 +23,68 @@ const WATERMARK_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Worker {
     /// Notes what the group did.
-    pub(super) fn apply_change(&mut self, change: Change, backlog: &mut Backlog<'_>) {
+    pub(super) fn apply_change(
+        &mut self,
+        change: Change,
+        backlog: &mut Backlog<'_>,
+    ) -> Result<(), PipelineError> {
         let (numbers, assigned) = match &change {
             Change::Assigned(numbers) => (numbers, true),
             Change::Revoked(numbers) => (numbers, false),
         };
         for index in numbers.iter().filter_map(|number| usize::try_from(*number).ok()) {
             if index < self.partitions.len() {
-                self.change_owner(index, assigned, backlog);
+                self.change_owner(index, assigned, backlog)?;
             }
         }
+        Ok(())
     }
 
     /// The consumer is lost, and with it all that the group had given.
-    pub(super) fn give_back_all(&mut self, backlog: &mut Backlog<'_>) {
+    pub(super) fn give_back_all(&mut self, backlog: &mut Backlog<'_>) -> Result<(), PipelineError> {
         for index in 0..self.partitions.len() {
-            self.change_owner(index, false, backlog);
+            self.change_owner(index, false, backlog)?;
             self.partitions[index].paused = false;
         }
+        Ok(())
     }
 
-    fn change_owner(&mut self, index: usize, ours: bool, backlog: &mut Backlog<'_>) {
+    fn change_owner(
+        &mut self,
+        index: usize,
+        ours: bool,
+        backlog: &mut Backlog<'_>,
+    ) -> Result<(), PipelineError> {
         backlog.clear(index);
+        self.deactivate(index, if ours { Role::NeedsBarrier } else { Role::Follows })?;
         let partition = &mut self.partitions[index];
-        partition.role = if ours { Role::NeedsBarrier } else { Role::Follows };
         partition.waits_for = None;
         partition.timers.clear();
+        Ok(())
+    }
+
+    /// From now on the partition is not processed, and its changelog is read again.
+    fn deactivate(&mut self, index: usize, role: Role) -> Result<(), PipelineError> {
+        let partition = &mut self.partitions[index];
+        if partition.role == Role::Active {
+            self.tail.return_to(number(index), partition.own)?;
+        }
+        partition.role = role;
         self.pipeline.status.change(index, |status| status.active = false);
+        Ok(())
     }
 
     /// The writer is lost in an unknown state: whether its last transaction was committed, a barrier tells.
-    pub(super) fn lose_writer(&mut self, error: &KafkaError) {
+    fn lose_writer(&mut self, error: &KafkaError) -> Result<(), PipelineError> {
         self.writer = None;
         for index in 0..self.partitions.len() {
             if self.partitions[index].is_ours() {
-                self.partitions[index].role = Role::NeedsBarrier;
-                self.pipeline.status.change(index, |status| status.active = false);
+                self.deactivate(index, Role::NeedsBarrier)?;
             }
         }
         self.pipeline.metrics.failed("unknown");
         self.went_wrong("the outcome of a transaction is unknown", error);
+        Ok(())
     }
 
     /// Brings the partitions that the group has given to where they can be processed.
@@ -97,13 +119,15 @@ impl Worker {
         self.pipeline.changelog.encode(&ChangelogEntry::Barrier(Barrier { transactional_id }), &mut value)?;
         let topic = &self.pipeline.topics.changelog;
         let key = Key::Barrier.as_text();
-        let write = |writer: &Writer| {
-            needing.iter().try_for_each(|index| {
-                let (partition, key) = (number(*index), Some(key.as_bytes()));
-                writer.send(topic, Some(partition), key, Some(&value), None, Track::Partition(partition))
-            })
+        let send = |index: &usize| {
+            let (partition, key) = (number(*index), Some(key.as_bytes()));
+            writer.send(topic, Some(partition), key, Some(&value), None, Track::Partition(partition))
         };
-        match writer.transaction(write, None) {
+        let written = writer.begin().and_then(|()| {
+            needing.iter().try_for_each(send).map_err(|error| writer.give_up(error))?;
+            writer.commit(None)
+        });
+        match written {
             Ok(written) => {
                 for (partition, offset) in written {
                     if let Some(index) =
@@ -115,7 +139,7 @@ impl Worker {
                 }
                 self.went_well();
             }
-            Err(failure) => self.failed(failure),
+            Err(failure) => self.failed(failure)?,
         }
         Ok(())
     }
@@ -156,6 +180,7 @@ impl Worker {
             }
         };
         let progress = self.checked_progress(index, start, end)?;
+        self.tail.leave(number(index))?;
         self.partitions[index].progress = Some(progress);
         self.partitions[index].role = Role::Active;
         self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(progress.next_offset);
@@ -230,11 +255,12 @@ impl Worker {
     }
 
     /// A transaction did not go through.
-    pub(super) fn failed(&mut self, failure: Failure) {
+    pub(super) fn failed(&mut self, failure: Failure) -> Result<(), PipelineError> {
         match failure {
             Failure::Aborted(error) => {
                 self.pipeline.metrics.failed("aborted");
                 self.went_wrong("a transaction was aborted and will be tried again", &error);
+                Ok(())
             }
             Failure::Unknown(error) => self.lose_writer(&error),
         }

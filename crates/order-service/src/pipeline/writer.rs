@@ -82,35 +82,29 @@ impl Writer {
         Ok(Self { producer, transactional })
     }
 
-    /// Runs one transaction: `write` sends the records, `offsets` are the consumed ones. Gives the offsets of
-    /// the tracked records. Without transactions, the records are delivered when it returns, and the offsets
-    /// are the caller's business.
-    pub(super) fn transaction(
-        &self,
-        write: impl FnOnce(&Self) -> Result<(), KafkaError>,
-        offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
-    ) -> Result<Vec<(i32, i64)>, Failure> {
+    /// Begins a transaction.
+    pub(super) fn begin(&self) -> Result<(), Failure> {
         self.deliveries().reset();
         if !self.transactional {
-            return match write(self).and_then(|()| self.drain()) {
-                Ok(()) => Ok(self.deliveries().take()),
-                Err(error) => {
-                    self.purge();
-                    Err(Failure::Aborted(error))
-                }
-            };
+            return Ok(());
         }
-        if let Err(error) = self.producer.begin_transaction() {
-            return Err(self.give_up(error));
+        self.producer.begin_transaction().map_err(|error| self.give_up(error))
+    }
+
+    /// Commits what was sent since [`begin`](Self::begin), with the consumed offsets if there are any. Gives the
+    /// offsets of the tracked records. Without transactions, the records are delivered when it returns, and the
+    /// consumed offsets are the caller's business.
+    pub(super) fn commit(
+        &self,
+        offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
+    ) -> Result<Vec<(i32, i64)>, Failure> {
+        self.drain().map_err(|error| self.give_up(error))?;
+        if !self.transactional {
+            return Ok(self.deliveries().take());
         }
-        let written = write(self).and_then(|()| self.drain()).and_then(|()| match offsets {
-            Some((offsets, group)) => {
-                self.producer.send_offsets_to_transaction(offsets, group, OFFSETS_TIMEOUT)
-            }
-            None => Ok(()),
-        });
-        if let Err(error) = written {
-            return Err(self.give_up(error));
+        if let Some((offsets, group)) = offsets {
+            let sent = self.producer.send_offsets_to_transaction(offsets, group, OFFSETS_TIMEOUT);
+            sent.map_err(|error| self.give_up(error))?;
         }
         match self.producer.commit_transaction(COMMIT_TIMEOUT) {
             Ok(()) => Ok(self.deliveries().take()),
@@ -176,11 +170,14 @@ impl Writer {
     }
 
     /// Aborts the transaction after `error`.
-    fn give_up(&self, error: KafkaError) -> Failure {
+    pub(super) fn give_up(&self, error: KafkaError) -> Failure {
         if is_fatal(&error) {
             return Failure::Unknown(error);
         }
         self.purge();
+        if !self.transactional {
+            return Failure::Aborted(error);
+        }
         match self.producer.abort_transaction(ABORT_TIMEOUT) {
             Ok(()) => Failure::Aborted(error),
             Err(_) => Failure::Unknown(error),
