@@ -15,6 +15,9 @@ pub const MAX_REMEMBERED: usize = 64;
 /// How many updates may wait for one order's CREATE.
 pub const MAX_HELD: usize = 16;
 
+/// How many updates of one partition may wait in all; of a kilobyte each, 100 MB.
+pub const MAX_HELD_IN_ALL: usize = 100_000;
+
 /// What is known of one order id. As it is in the changelog: see `schemas/changelog.avsc`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,6 +90,8 @@ pub struct Incoming<'a> {
     pub offset: i64,
     /// The record's timestamp, in milliseconds since 1970.
     pub timestamp: i64,
+    /// Whether one more update may wait, see [`MAX_HELD_IN_ALL`].
+    pub may_wait: bool,
     /// Copies the record; few events need it.
     pub original: &'a dyn Fn() -> OriginalRecord,
 }
@@ -113,7 +118,7 @@ pub struct Folded {
 
 /// Applies `incoming` to what is known of its order. `now` is in milliseconds since 1970.
 pub fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, now: i64) -> Folded {
-    let Incoming { event, key, offset, timestamp, original } = incoming;
+    let Incoming { event, key, offset, timestamp, may_wait, original } = incoming;
     let remembered = RememberedEvent { key, fingerprint: fingerprint(&event.payload), offset };
     if let Some(seen) = state.as_ref().and_then(|state| state.seen(key)) {
         let outcome = if seen.fingerprint == remembered.fingerprint {
@@ -129,6 +134,13 @@ pub fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, no
             Some(mut state) if state.order.is_some() => {
                 let outcome = change_status(&mut state, update.status, timestamp, remembered, rules);
                 Folded { state: Some(state), outcome, released: Vec::new() }
+            }
+            _ if !may_wait => {
+                let outcome = reject(
+                    Reason::UnknownOrder,
+                    "the order does not exist, and too many other updates wait for theirs",
+                );
+                Folded { state, outcome, released: Vec::new() }
             }
             state => hold_update(state, update.status, remembered, original, rules, now),
         },
@@ -256,6 +268,9 @@ mod tests {
 
     use super::*;
 
+    /// An event with this id comes when too many updates wait.
+    const TOO_MANY: u8 = 99;
+
     const LENIENT: Rules = Rules { strict_transitions: false, update_grace: Duration::from_secs(2) };
     const STRICT: Rules = Rules { strict_transitions: true, ..LENIENT };
     const APPLIED: Outcome = Outcome::Applied { unusual: false };
@@ -282,6 +297,7 @@ mod tests {
             key: EventKey([id; 16]),
             offset,
             timestamp: 1000 + offset,
+            may_wait: id != TOO_MANY,
             original: &original,
         };
         fold(state, incoming, rules, now)
@@ -392,6 +408,16 @@ mod tests {
         assert_eq!(reason(&given_up[0].1), Some(Reason::UnknownOrder));
         let (state, given_up) = expire(state.unwrap(), 2001);
         assert_eq!((state, given_up.len()), (None, 1));
+    }
+
+    #[test]
+    fn when_too_many_wait_an_early_update_is_refused_and_no_other() {
+        let (state, outcomes) =
+            run(&LENIENT, [update(2, 0, "confirmed"), update(TOO_MANY, 1, "shipped"), create(1, 2)]);
+        assert_eq!(reason(&outcomes[1].1), Some(Reason::UnknownOrder));
+        assert_eq!(status(&state), "confirmed");
+        let (state, outcomes) = run(&LENIENT, [create(1, 0), update(TOO_MANY, 1, "shipped")]);
+        assert_eq!((status(&state), &outcomes[1].1), ("shipped", &APPLIED));
     }
 
     #[test]

@@ -19,13 +19,14 @@ pub enum Unreadable {
     SchemaNeeded(SchemaId),
 }
 
-/// Reads a record of the events topic; `original` copies it.
+/// Reads a record of the events topic; `original` copies it, and `may_wait` is told to the fold.
 ///
 /// # Errors
 /// See [`Unreadable`].
 pub fn read<'a, M: Message>(
     record: &M,
     codec: &EventCodec,
+    may_wait: bool,
     original: &'a dyn Fn() -> OriginalRecord,
 ) -> Result<Incoming<'a>, Unreadable> {
     let event = codec.decode(record.payload()).map_err(|error| match error {
@@ -37,7 +38,7 @@ pub fn read<'a, M: Message>(
     })?;
     let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
     let timestamp = record.timestamp().to_millis().unwrap_or(-1);
-    Ok(Incoming { event, key, offset: record.offset(), timestamp, original })
+    Ok(Incoming { event, key, offset: record.offset(), timestamp, may_wait, original })
 }
 
 /// Where a record is.

@@ -107,8 +107,13 @@ fn start_services(
     };
     let mut for_cart = kafka();
     for_cart.push(("ORDER_SERVICE_URL", format!("http://127.0.0.1:{}", arguments.order_port)));
+    let mut for_orders = kafka();
+    if std::env::var_os("INSTANCE_ID").is_none() {
+        // It is the only one, and after a Ctrl-C that was not waited for it goes on at once.
+        for_orders.push(("INSTANCE_ID", "local".to_owned()));
+    }
     let plans = [
-        (ORDER.what, order_program, arguments.order_port, kafka()),
+        (ORDER.what, order_program, arguments.order_port, for_orders),
         (CART.what, cart_program, arguments.cart_port, for_cart),
     ];
     for (name, program, port, variables) in plans {

@@ -17,6 +17,7 @@ use super::{GroupConsumer, PipelineError, Worker, now, number};
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow, Progress};
 use crate::config::Guarantee;
 use crate::dead_letter::DeadLetter;
+use crate::fold::MAX_HELD_IN_ALL;
 use crate::record::{self, Unreadable};
 use crate::store::StateBytes;
 
@@ -127,7 +128,8 @@ impl Worker {
         for record in backlog.of(index).iter().take(pipeline.settings.batch_max_events) {
             let original = || record::original(record);
             let letter = |rejection| DeadLetter::of_record(record, rejection);
-            let read = match record::read(record, &pipeline.events, &original) {
+            let may_wait = partition.timers.len() + batch.timers.len() < MAX_HELD_IN_ALL;
+            let read = match record::read(record, &pipeline.events, may_wait, &original) {
                 Ok(incoming) => Ok(incoming),
                 Err(Unreadable::Rejected(rejection)) => Err(rejection),
                 Err(Unreadable::SchemaNeeded(id)) => match schemas.want(id) {
