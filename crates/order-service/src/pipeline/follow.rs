@@ -89,9 +89,10 @@ impl Worker {
                 // What this instance wrote is shown already.
                 Some(record) if record.offset() <= state.own => {}
                 Some(record) => {
+                    let before = state.progress;
                     take(pipeline, index, state, &record, &mut unshown[index])?;
                     state.own = record.offset();
-                    if let Some(progress) = state.progress {
+                    if let Some(progress) = state.progress.filter(|_| state.progress != before) {
                         let mut offsets = start_offsets.lock().unwrap_or_else(PoisonError::into_inner);
                         offsets[index] = Some(progress.next_offset);
                     }

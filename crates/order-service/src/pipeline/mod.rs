@@ -258,7 +258,10 @@ impl Worker {
                     }
                 }
                 Some(Err(error)) => match error.rdkafka_error_code() {
-                    Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => self.find_position(consumer)?,
+                    Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                        self.find_log_starts(consumer)?;
+                        return Ok(false);
+                    }
                     Some(Code::Fatal | Code::FencedInstanceId) => {
                         return self.lost_consumer(&error).map(|()| false);
                     }

@@ -3,7 +3,6 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
@@ -204,15 +203,7 @@ impl Worker {
         let Some(progress) = self.partitions[index].progress else {
             return Ok(Progress { next_offset: start, outcomes_from: start, lost: 0 });
         };
-        if progress.next_offset > end {
-            return Err(PipelineError::EventsMadeAnew {
-                topic: self.pipeline.topics.events.clone(),
-                partition: number(index),
-                end,
-                processed: progress.next_offset,
-                changelog: self.pipeline.topics.changelog.clone(),
-            });
-        }
+        self.check_not_made_anew(index, progress, end)?;
         if progress.next_offset >= start {
             return Ok(progress);
         }
@@ -228,28 +219,34 @@ impl Worker {
         Ok(Progress { next_offset: start, outcomes_from: start, lost: progress.lost + lost })
     }
 
-    /// The consumer asked for an offset that is not in the log (any more).
-    pub(super) fn find_position(&mut self, consumer: &GroupConsumer) -> Result<(), PipelineError> {
-        for index in 0..self.partitions.len() {
-            let partition = number(index);
+    /// A topic with fewer events than were processed is another topic.
+    fn check_not_made_anew(&self, index: usize, progress: Progress, end: i64) -> Result<(), PipelineError> {
+        if progress.next_offset <= end {
+            return Ok(());
+        }
+        Err(PipelineError::EventsMadeAnew {
+            topic: self.pipeline.topics.events.clone(),
+            partition: number(index),
+            end,
+            processed: progress.next_offset,
+            changelog: self.pipeline.topics.changelog.clone(),
+        })
+    }
+
+    /// The consumer asked for an offset that is not in the log any more, and does not fetch that partition
+    /// again: the next consumer begins where the log does. What is lost by that is found out when the partition
+    /// is taken over.
+    pub(super) fn find_log_starts(&self, consumer: &GroupConsumer) -> Result<(), PipelineError> {
+        for index in (0..self.partitions.len()).filter(|index| self.partitions[*index].is_ours()) {
             let topic = &self.pipeline.topics.events;
-            if !self.partitions[index].is_ours() {
-                continue;
-            }
-            let Ok((start, end)) = consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT) else {
+            let Ok((start, end)) = consumer.fetch_watermarks(topic, number(index), WATERMARK_TIMEOUT) else {
                 continue;
             };
-            let before = self.partitions[index].progress;
-            let progress = self.checked_progress(index, start, end)?;
-            if before.is_none_or(|before| before.next_offset < progress.next_offset) {
-                if self.partitions[index].active().is_some() {
-                    self.partitions[index].progress = Some(progress);
-                }
-                consumer.seek(topic, partition, Offset::Offset(progress.next_offset), WATERMARK_TIMEOUT)?;
-                self.pipeline.status.change(index, |status| {
-                    (status.position, status.lost) = (progress.next_offset, progress.lost);
-                });
+            if let Some(progress) = self.partitions[index].progress {
+                self.check_not_made_anew(index, progress, end)?;
             }
+            let mut offsets = self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner);
+            offsets[index] = offsets[index].max(Some(start));
         }
         Ok(())
     }
