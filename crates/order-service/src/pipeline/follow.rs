@@ -223,6 +223,9 @@ fn take(
                 Some(_) => decode(pipeline, record)?,
                 None => None,
             };
+            // It comes behind the states of its transaction: who is told that an update that was held is applied
+            // finds it in the order.
+            pipeline.view.store.apply(index, std::mem::take(unshown));
             pipeline.view.processed.change(index, None, |outcomes| match window {
                 Some(ChangelogEntry::OutcomeWindow(window)) => outcomes.load(first, Some(&window)),
                 _ => outcomes.load(first, None),
