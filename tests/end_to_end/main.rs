@@ -2,15 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod at_least_once;
 mod avro_interop;
 mod bad_input;
 mod bad_records;
 mod boot;
 mod broker_outage;
 mod documents;
+mod exactly_once_aborts;
+mod exactly_once_crashes;
+mod exactly_once_instances;
+mod exactly_once_outages;
 mod health_and_metrics;
+mod lost_and_anew;
 mod outcomes;
 mod record_format;
 mod registry_outage;
 mod restarts;
 mod seeds;
+mod takeover_times;

@@ -45,13 +45,27 @@ impl Topic {
         Self { servers, name: name.to_owned() }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The settings of a client of its broker.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.servers);
+        config
+    }
+
     /// Everything in it, by partition and offset; committed records only.
     pub fn read(&self) -> Vec<Record> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &self.servers)
+        let consumer: BaseConsumer = self
+            .client()
             .set("group.id", "end-to-end-tests")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
+            // The end is known after this long.
+            .set("fetch.wait.max.ms", "10")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "error")
             .create()
@@ -85,11 +99,7 @@ impl Topic {
         value: Option<&[u8]>,
         headers: &[(&str, &str)],
     ) -> (i32, i64) {
-        let producer: FutureProducer = ClientConfig::new()
-            .set("bootstrap.servers", &self.servers)
-            .set("partitioner", "murmur2_random")
-            .create()
-            .unwrap();
+        let producer: FutureProducer = self.client().set("partitioner", "murmur2_random").create().unwrap();
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));

@@ -6,19 +6,29 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod admin;
 mod binaries;
+pub mod checker;
 mod kafka;
 mod load;
 pub mod murmur2;
+mod progress;
 pub mod python;
+mod seed;
 mod service;
 mod shell;
+pub mod traffic;
+mod trial;
 mod wait;
+mod watch;
 mod world;
 
 pub use kafka::{Record, Topic};
 pub use load::Load;
+pub use seed::{chance, seed};
 pub use service::{Answer, Service};
 pub use shell::{Shell, jq};
-pub use wait::eventually;
+pub use trial::Trial;
+pub use wait::{eventually, within};
+pub use watch::{Sightings, Watch};
 pub use world::World;

@@ -27,14 +27,7 @@ pub struct Load {
 impl Load {
     /// Into the events topic of a world.
     pub async fn new(world: &World) -> Self {
-        let config = RegistryConfig {
-            url: world.stack().registry_url(),
-            basic_auth: None,
-            auto_register: true,
-            timeout: Duration::from_secs(30),
-        };
-        let registry = Arc::new(Registry::new(config).unwrap());
-        let codec = EventCodec::register(registry, world.topic()).await.unwrap();
+        let codec = codec(world).await;
         let producer = ClientConfig::new()
             .set("bootstrap.servers", world.stack().bootstrap_servers())
             .set("partitioner", "murmur2_random")
@@ -89,6 +82,18 @@ impl Load {
     fn flush(&self) {
         self.producer.flush(Duration::from_secs(60)).unwrap();
     }
+}
+
+/// The codec of a world's events.
+pub(crate) async fn codec(world: &World) -> EventCodec {
+    let config = RegistryConfig {
+        url: world.stack().registry_url(),
+        basic_auth: None,
+        auto_register: true,
+        timeout: Duration::from_secs(30),
+    };
+    let registry = Arc::new(Registry::new(config).unwrap());
+    EventCodec::register(registry, world.topic()).await.unwrap()
 }
 
 fn create(number: u32) -> Payload {

@@ -153,6 +153,17 @@ impl Service {
         }
     }
 
+    /// Waits until it ends by itself; gives its exit code and all it said.
+    pub async fn end(mut self) -> (Option<i32>, String) {
+        let status = self.ended(PATIENCE).await;
+        (status.code(), self.log())
+    }
+
+    /// Where its log is.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// All it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -9,13 +9,18 @@ const INTERVAL: Duration = Duration::from_millis(20);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` gives something, and fails the test with what is missing after a minute.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, look).await
+}
+
+/// As [`eventually`], with another patience.
+pub async fn within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "still not after {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "still not after {patience:?}: {what}");
         tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -75,6 +75,25 @@ impl World {
         Topic::new(self.stack.bootstrap_servers(), &self.topic)
     }
 
+    /// The dead letter topic.
+    pub fn dead_letters(&self) -> Topic {
+        self.topic_named(&format!("{}-dlq", self.topic))
+    }
+
+    /// The changelog.
+    pub fn changelog(&self) -> Topic {
+        self.topic_named(&format!("{}-orders-changelog", self.group()))
+    }
+
+    /// The consumer group of the order-services.
+    pub fn group(&self) -> String {
+        format!("order-service-{}", self.name)
+    }
+
+    fn topic_named(&self, name: &str) -> Topic {
+        Topic::new(self.stack.bootstrap_servers(), name)
+    }
+
     /// A cart-service, ready.
     pub async fn cart(&self) -> Service {
         Service::start("cart-service", &self.environment(), &self.folder).await.ready().await
@@ -124,7 +143,7 @@ impl World {
             ("SCHEMA_REGISTRY_URL", self.stack.registry_url()),
             ("ORDER_TOPIC", self.topic.clone()),
             ("DLQ_TOPIC", format!("{}-dlq", self.topic)),
-            ("CONSUMER_GROUP_ID", format!("order-service-{}", self.name)),
+            ("CONSUMER_GROUP_ID", self.group()),
             ("PORT", "0".to_owned()),
             ("BIND", "127.0.0.1".to_owned()),
             ("RUST_LOG", "debug,hyper=info,reqwest=info".to_owned()),

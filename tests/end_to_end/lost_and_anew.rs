@@ -1,0 +1,170 @@
+//! Topics that are not what they were: truncated, deleted, made anew, made by somebody else.
+
+use end_to_end_tests::checker::{Checker, Times};
+use end_to_end_tests::{Load, Service, World, eventually};
+use tokio::task::block_in_place;
+
+const ORDERS: u32 = 300;
+
+/// A world with so many orders, which an instance has processed.
+async fn processed(world: &World) -> Service {
+    let service = world.orders().await;
+    Load::new(world).await.creates(0..ORDERS).await;
+    eventually("all orders are there", async || (count(&service).await == u64::from(ORDERS)).then_some(()))
+        .await;
+    service
+}
+
+async fn count(service: &Service) -> u64 {
+    service.get("/health").await.json["orders_in_memory"].as_u64().unwrap()
+}
+
+/// Behind the last event of each partition.
+fn ends(world: &World) -> Vec<(i32, i64)> {
+    let events = block_in_place(|| world.events().read());
+    let end = |partition| {
+        let offsets =
+            events.iter().filter(|record| record.partition == partition).map(|record| record.offset);
+        (partition, offsets.max().map_or(0, |last| last + 1))
+    };
+    (0..3).map(end).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_gone_after_they_were_processed_are_not_missed() {
+    let world = World::shared().await;
+    processed(&world).await.stop().await;
+    world.events().truncate(&ends(&world)).await;
+    let service = world.orders().await;
+    assert_eq!(count(&service).await, u64::from(ORDERS));
+    assert_eq!(service.get("/health").await.json["events_lost"], 0);
+    // And it goes on.
+    Load::new(&world).await.updates(0..ORDERS).await;
+    for number in 0..ORDERS {
+        service.order(&format!("ORD-{number}"), |order| order["status"] == "confirmed").await;
+    }
+    assert_eq!(service.metric("order_events_lost_total").await, Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_gone_before_they_were_processed_are_counted() {
+    let world = World::shared().await;
+    processed(&world).await.stop().await;
+    let load = Load::new(&world).await;
+    let before = ends(&world);
+    load.updates(0..ORDERS).await;
+    let after = ends(&world);
+    world.events().truncate(&after).await;
+    load.creates(ORDERS..2 * ORDERS).await;
+
+    let lost: i64 = before.iter().zip(&after).map(|((_, before), (_, after))| after - before).sum();
+    assert_eq!(lost, i64::from(ORDERS));
+    let service = world.orders().await;
+    eventually("it goes on behind them", async || {
+        (count(&service).await == u64::from(2 * ORDERS)).then_some(())
+    })
+    .await;
+    assert_eq!(service.get("/health").await.json["events_lost"], lost);
+    assert_eq!(service.metric("order_events_lost_total").await, Some(f64::from(ORDERS)));
+    let log = service.log();
+    let told = log.lines().filter(|line| line.contains("ERROR") && line.contains("lost="));
+    assert_eq!(told.count(), 3, "once a partition");
+    assert!(service.get("/order-details?orderId=ORD-7").await.text.contains("\"new\""));
+    service.stop().await;
+    // It is not forgotten, and not counted twice.
+    let service = world.orders().await;
+    service.processing(3).await;
+    assert_eq!(service.get("/health").await.json["events_lost"], lost);
+    assert_eq!(service.metric("order_events_lost_total").await, Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_deleted_under_a_running_instance_are_counted() {
+    let world = World::shared().await;
+    let service = processed(&world).await;
+    service.signal(rustix::process::Signal::STOP);
+    let load = Load::new(&world).await;
+    load.updates(0..ORDERS).await;
+    world.events().truncate(&ends(&world)).await;
+    load.creates(ORDERS..2 * ORDERS).await;
+    service.signal(rustix::process::Signal::CONT);
+    eventually("it goes on behind them", async || {
+        (count(&service).await == u64::from(2 * ORDERS)).then_some(())
+    })
+    .await;
+    // What it had fetched before is not lost.
+    let lost = service.get("/health").await.json["events_lost"].as_f64();
+    assert_eq!(service.metric("order_events_lost_total").await, lost);
+    let mut of_the_log = 0;
+    for line in service.log().lines().filter(|line| line.contains("ERROR") && line.contains(" lost=")) {
+        let (_, rest) = line.split_once(" lost=").unwrap();
+        of_the_log += rest.split(' ').next().unwrap().parse::<u32>().unwrap();
+    }
+    assert_eq!(Some(f64::from(of_the_log)), lost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_events_topic_that_was_made_anew_is_refused_at_boot() {
+    let world = World::shared().await;
+    processed(&world).await.stop().await;
+    world.events().delete().await;
+    world.events().create(3, &[]).await;
+    let (code, said) = world.run_to_end("order-service").await;
+    assert_eq!(code, Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("was deleted and made anew"), "{last}");
+    assert!(last.contains("CONSUMER_GROUP_ID") && last.contains(world.changelog().name()), "{last}");
+    // What the message says helps: with another group, the view begins anew.
+    let anew = world.fork().with("CONSUMER_GROUP_ID", &format!("{}-2", world.group()));
+    let service = anew.orders().await;
+    assert_eq!(count(&service).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_events_topic_that_is_made_anew_under_a_running_instance_ends_it() {
+    let world = World::shared().await;
+    let service = processed(&world).await;
+    world.events().delete().await;
+    world.events().create(3, &[]).await;
+    let (code, said) = service.end().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.lines().last().unwrap().contains("was deleted and made anew"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changelog_of_another_shape_is_refused_at_boot() {
+    let compact = [("cleanup.policy", "compact")];
+    let delete = [("cleanup.policy", "delete")];
+    let both = [("cleanup.policy", "compact,delete")];
+    let cases = [
+        (2, compact, "has 2 partitions, but"),
+        (3, delete, "has cleanup.policy=delete"),
+        (3, both, "has cleanup.policy=compact,delete"),
+    ];
+    for (partitions, settings, expected) in cases {
+        let world = World::shared().await;
+        world.changelog().create(partitions, &settings).await;
+        let (code, said) = world.run_to_end("order-service").await;
+        assert_eq!(code, Some(1), "{said}");
+        let last = said.lines().last().unwrap();
+        assert!(last.starts_with("error: ") && last.contains(expected), "{last}");
+        assert!(last.contains("CONSUMER_GROUP_ID"), "{last}");
+        assert!(block_in_place(|| world.changelog().read()).is_empty(), "nothing was written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changelog_that_is_deleted_under_a_running_instance_ends_it() {
+    let world = World::shared().await;
+    let service = processed(&world).await;
+    world.changelog().delete().await;
+    Load::new(&world).await.updates(0..ORDERS).await;
+    let (code, said) = service.end().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.lines().last().unwrap().contains("is gone or was made anew"), "{said}");
+    // The events are still there: the next instance builds the orders again, all of them.
+    let service = world.orders().await;
+    let checker = Checker::new(&world).await;
+    checker.check_answers(&[&service]).await;
+    checker.check_topics(Times::Once);
+}

@@ -1,0 +1,73 @@
+//! How long nobody processes when an instance goes: by name it is back at once, a planned stop is noticed at
+//! once, and a death within a session.
+
+use std::time::{Duration, Instant};
+
+use end_to_end_tests::traffic::EVERYTHING;
+use end_to_end_tests::{Service, Trial, World, eventually};
+
+async fn trial() -> Trial {
+    Trial::under(World::shared().await, EVERYTHING, 100).await
+}
+
+/// The next event that is written now is shown by this instance after this time.
+async fn fresh_data_after(trial: &Trial, service: &Service, began: Instant) -> Duration {
+    let ends: Vec<i64> = {
+        let events = tokio::task::block_in_place(|| trial.world.events().read());
+        let end = |partition| {
+            let of_it = events.iter().filter(move |record| record.partition == partition);
+            of_it.map(|record| record.offset).max().unwrap_or_default()
+        };
+        (0..3).map(end).collect()
+    };
+    eventually("it shows fresh data of every partition", async || {
+        let partitions = service.partitions().await;
+        let is_fresh =
+            |(end, partition): (&i64, &serde_json::Value)| partition["position"].as_i64() > Some(*end);
+        (partitions.len() == 3 && ends.iter().zip(&partitions).all(is_fresh)).then(|| began.elapsed())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_instance_with_a_name_processes_again_within_seconds() {
+    let trial = trial().await;
+    let service = trial.named("one").await;
+    service.processing(3).await;
+    service.kill().await;
+    let began = Instant::now();
+    let service = trial.named("one").await;
+    service.processing(3).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_instance_is_replaced_within_seconds() {
+    let trial = trial().await;
+    let (first, second) = (trial.world.orders().await, trial.world.orders().await);
+    eventually("both have a share", async || {
+        (first.active().await > 0 && second.active().await > 0).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    first.stop().await;
+    let took = fresh_data_after(&trial, &second, began).await;
+    assert_eq!(second.active().await, 3);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_instance_is_replaced_within_ten_seconds() {
+    let trial = trial().await;
+    let (first, second) = (trial.world.orders().await, trial.world.orders().await);
+    eventually("both have a share", async || {
+        (first.active().await > 0 && second.active().await > 0).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    first.kill().await;
+    let took = fresh_data_after(&trial, &second, began).await;
+    assert_eq!(second.active().await, 3);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}

@@ -1,0 +1,50 @@
+//! What an operator does to topics.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::kafka::Topic;
+use crate::wait::eventually;
+
+impl Topic {
+    /// Makes it.
+    pub async fn create(&self, partitions: i32, settings: &[(&str, &str)]) {
+        let topic = NewTopic::new(self.name(), partitions, TopicReplication::Fixed(1));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        // The name is free only a moment after a topic of that name was deleted.
+        eventually("the topic is made", async || {
+            let made = self.admin().create_topics([&topic], &options()).await.unwrap();
+            made[0].is_ok().then_some(())
+        })
+        .await;
+    }
+
+    /// Deletes it, with everything in it.
+    pub async fn delete(&self) {
+        let deleted = self.admin().delete_topics(&[self.name()], &options()).await.unwrap();
+        deleted.into_iter().next().unwrap().unwrap();
+    }
+
+    /// Deletes the records before these offsets, as retention does.
+    pub async fn truncate(&self, before: &[(i32, i64)]) {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in before {
+            list.add_partition_offset(self.name(), *partition, Offset::Offset(*offset)).unwrap();
+        }
+        let truncated = self.admin().delete_records(&list, &options()).await.unwrap();
+        for element in truncated.elements() {
+            element.error().unwrap();
+        }
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().unwrap()
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)))
+}

@@ -1,0 +1,63 @@
+//! Clients of cart-service, who send a request again when they do not know whether it was taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::IndexedRandom;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::checker::Told;
+use crate::service::{Answer, Service};
+use crate::watch::Ids;
+
+/// Creates and changes orders until it is told to stop; gives what was confirmed.
+pub(super) async fn run(cart: Service, ids: Ids, mut chance: ChaCha8Rng, stop: Arc<AtomicBool>) -> Vec<Told> {
+    let mut told = Vec::new();
+    let mut orders: Vec<String> = Vec::new();
+    let mut number = 0;
+    while !stop.load(Ordering::SeqCst) {
+        number += 1;
+        let open = &orders[orders.len().saturating_sub(20)..];
+        let (path, body) = match open.choose(&mut chance).filter(|_| number % 3 == 0) {
+            Some(id) => ("/update-order", json!({ "orderId": id, "status": "confirmed" })),
+            None => {
+                let id = format!("SHOP-{number}");
+                ids.add(id.clone());
+                orders.push(id.clone());
+                ("/create-order", json!({ "orderId": id, "itemsCount": chance.random_range(1..4) }))
+            }
+        };
+        let key = format!("key-{number}");
+        // Some are sent twice although they were confirmed.
+        for _ in 0..chance.random_range(1..=2) {
+            told.extend(confirmed(&cart, path, &key, &body, &stop).await);
+        }
+        tokio::time::sleep(Duration::from_millis(chance.random_range(0..30))).await;
+    }
+    cart.stop().await;
+    told
+}
+
+/// Sends a request until it is confirmed.
+async fn confirmed(cart: &Service, path: &str, key: &str, body: &Value, stop: &AtomicBool) -> Option<Told> {
+    while !stop.load(Ordering::SeqCst) {
+        let request = cart.request(Method::POST, path).header("Idempotency-Key", key).json(body);
+        let answer = Answer::to(request).await;
+        match answer.status.as_u16() {
+            200 | 201 => {
+                return Some(Told {
+                    event_id: answer.json["eventId"].as_str().unwrap().to_owned(),
+                    partition: serde_json::from_value(answer.json["kafka"]["partition"].clone()).unwrap(),
+                    offset: answer.json["kafka"]["offset"].as_i64().unwrap(),
+                });
+            }
+            503 => tokio::time::sleep(Duration::from_millis(100)).await,
+            _ => panic!("{}", answer.text),
+        }
+    }
+    None
+}

@@ -1,0 +1,114 @@
+//! Puts a mix of records into the events topic, partly in transactions, of which some are aborted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use order_events::TraceContext;
+use order_events::headers::EventHeaders;
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use uuid::Uuid;
+
+use super::mix::{Draft, Mix};
+use crate::kafka::Topic;
+use crate::wait::PATIENCE;
+
+type Client = ThreadedProducer<DefaultProducerContext>;
+
+/// What a client may wait for a broker that may be away.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Writes until it is told to stop; then everything is delivered, and no transaction is open.
+pub(super) struct Writer {
+    topic: Topic,
+    transactional_id: String,
+    plain: Client,
+    /// `None` after an error.
+    transactional: Option<Client>,
+}
+
+impl Writer {
+    pub(super) fn new(topic: Topic) -> Self {
+        let transactional_id = format!("load-{}", Uuid::new_v4());
+        let plain = client(&topic, None);
+        Self { topic, transactional_id, plain, transactional: None }
+    }
+
+    /// Some `per_second` records a second.
+    pub(super) fn run(mut self, mut mix: Mix, per_second: u32, mut chance: ChaCha8Rng, stop: &AtomicBool) {
+        while !stop.load(Ordering::SeqCst) {
+            let count = chance.random_range(1..=12);
+            let drafts: Vec<Draft> = (0..count).map(|_| mix.draw()).collect();
+            if chance.random_bool(0.1) {
+                // The broker may be away; what was not written was not written.
+                let commit = chance.random_bool(0.5);
+                if self.transaction(&drafts, commit).is_err() {
+                    self.transactional = None;
+                }
+            } else {
+                drafts.iter().for_each(|draft| self.send(&self.plain, draft).unwrap());
+            }
+            thread::sleep(Duration::from_secs(count) / per_second);
+        }
+        self.plain.flush(PATIENCE).unwrap();
+        // That ends what an error has left open.
+        self.transactional = Some(client(&self.topic, Some(&self.transactional_id)));
+        self.transactional.as_ref().unwrap().init_transactions(PATIENCE).unwrap();
+    }
+
+    fn transaction(&mut self, drafts: &[Draft], commit: bool) -> Result<(), KafkaError> {
+        if self.transactional.is_none() {
+            let client = client(&self.topic, Some(&self.transactional_id));
+            client.init_transactions(TIMEOUT)?;
+            self.transactional = Some(client);
+        }
+        let client = self.transactional.as_ref().unwrap();
+        // An order's events stay in the order in which they were drawn.
+        self.plain.flush(TIMEOUT)?;
+        client.begin_transaction()?;
+        drafts.iter().try_for_each(|draft| self.send(client, draft))?;
+        // Else an abort would forget what is still here.
+        client.flush(TIMEOUT)?;
+        if commit { client.commit_transaction(TIMEOUT) } else { client.abort_transaction(TIMEOUT) }
+    }
+
+    fn send(&self, client: &Client, draft: &Draft) -> Result<(), KafkaError> {
+        let headers = match &draft.event_id {
+            Some(id) => {
+                let (trace, event_type) = (TraceContext::start(), draft.event_type);
+                let time = "2026-01-30T15:00:00Z";
+                EventHeaders { id, event_type, source: "/load", time, trace }.to_kafka()
+            }
+            None => OwnedHeaders::new().insert(Header { key: "peer", value: Some("yes") }),
+        };
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.topic.name()).headers(headers);
+        (record.key, record.payload) = (draft.key.as_deref(), draft.value.as_deref());
+        client.send(record).map_err(|(error, _)| error)
+    }
+}
+
+fn client(topic: &Topic, transactional_id: Option<&str>) -> Client {
+    let mut config = topic.client();
+    config.set("partitioner", "murmur2_random").set("enable.idempotence", "true").set("linger.ms", "2");
+    config.set("reconnect.backoff.max.ms", "500");
+    if let Some(id) = transactional_id {
+        config.set("transactional.id", id).set("transaction.timeout.ms", "10000");
+    }
+    config.create().unwrap()
+}
+
+/// Runs a writer on a thread of its own.
+pub(super) fn spawn(
+    writer: Writer,
+    mix: Mix,
+    per_second: u32,
+    chance: ChaCha8Rng,
+    stop: Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
+    thread::spawn(move || writer.run(mix, per_second, chance, &stop))
+}

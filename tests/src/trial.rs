@@ -1,0 +1,79 @@
+//! A load, instances that are read all the time, and the checks at the end.
+
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+use crate::checker::{Changelog, Checker, Told};
+use crate::seed::{chance, seed};
+use crate::service::Service;
+use crate::traffic::{EVERYTHING, Traffic, Weights};
+use crate::watch::{Sightings, Watch};
+use crate::world::World;
+
+/// What waits for its order waits for longer than any test takes.
+const LONG_GRACE: (&str, &str) = ("UPDATE_GRACE", "10m");
+
+/// A world under a load that comes from a seed.
+pub struct Trial {
+    /// Where it happens.
+    pub world: World,
+    /// Chance for the test itself.
+    pub chance: ChaCha8Rng,
+    traffic: Option<Traffic>,
+    told: Vec<Told>,
+}
+
+impl Trial {
+    /// Under a load with everything in it, which is taken in batches of a size that chance gives: small ones
+    /// fill up, large ones are all that is there.
+    pub async fn begin(world: World) -> Self {
+        let seed = seed();
+        let batch = [10, 100, 20_000][chance(seed, 4).random_range(0..3)];
+        let world = world.with(LONG_GRACE.0, LONG_GRACE.1).with("BATCH_MAX_EVENTS", &batch.to_string());
+        Self::with_seed(world, seed, EVERYTHING, 150).await
+    }
+
+    /// Under another load, of so many records a second.
+    pub async fn under(world: World, weights: Weights, per_second: u32) -> Self {
+        Self::with_seed(world, seed(), weights, per_second).await
+    }
+
+    async fn with_seed(world: World, seed: u64, weights: Weights, per_second: u32) -> Self {
+        let traffic = Traffic::begin(&world, seed, weights, per_second).await;
+        Self { world, chance: chance(seed, 0), traffic: Some(traffic), told: Vec::new() }
+    }
+
+    /// Starts an instance with this `INSTANCE_ID`; it listens, ready or not.
+    pub async fn named(&self, instance_id: &str) -> Service {
+        self.world.fork().with("INSTANCE_ID", instance_id).orders_starting().await
+    }
+
+    /// Starts to read an instance. The load must still run.
+    pub fn watch(&mut self, service: &Service) -> Watch {
+        let ids = self.traffic.as_ref().expect("the load runs").ids();
+        let chance = chance(self.chance.random(), 0);
+        Watch::begin(service.port(), ids, chance)
+    }
+
+    /// Ends the load.
+    pub async fn end_load(&mut self) {
+        if let Some(traffic) = self.traffic.take() {
+            self.told.extend(traffic.end().await);
+        }
+    }
+
+    /// Ends the load; what has to be is known then. Nothing that was confirmed is missing.
+    pub async fn checker(&mut self) -> Checker<'_> {
+        self.end_load().await;
+        let checker = Checker::new(&self.world).await;
+        checker.check_told(&self.told);
+        checker
+    }
+
+    /// What instances have shown was committed.
+    pub async fn check_sightings(&self, sightings: &[Sightings]) {
+        let changelog = self.world.changelog();
+        let changelog = tokio::task::spawn_blocking(move || Changelog::read(&changelog)).await.unwrap();
+        sightings.iter().for_each(|sightings| sightings.check(&changelog));
+    }
+}
