@@ -1,8 +1,8 @@
 //! Exactly once: events in, committed states out.
 //!
 //! One thread does it all, since librdkafka's calls block. Each turn of its loop collects what has arrived
-//! ([`Backlog`]), follows the changelog ([`follow`]), takes over partitions that the group has given
-//! ([`takeover`]), and processes a batch ([`process`]): fold, one transaction, show.
+//! (`backlog`), follows the changelog (`follow`), takes over partitions that the group has given (`takeover`), and
+//! processes a batch (`process`): fold, one transaction, show.
 //!
 //! It is Kafka Streams' `exactly_once_v2` (KIP-447) on librdkafka; `docs/adr/0007-exactly-once.md` has the
 //! protocol and what each part of it is for.
@@ -338,7 +338,10 @@ impl Worker {
             Ok(writer) => {
                 info!(transactional_id = self.pipeline.clients.transactional_id, "ready for transactions");
                 self.writer = Some(writer);
-                self.went_well();
+                // Otherwise a transaction tells, which is due: a barrier, or what failed before.
+                if !self.partitions.iter().any(Partition::is_ours) {
+                    self.went_well();
+                }
             }
             Err(error) => self.went_wrong("no transactions are possible", &error),
         }

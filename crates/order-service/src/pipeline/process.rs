@@ -205,8 +205,14 @@ impl Worker {
         Ok(written)
     }
 
-    /// Queues the records of one partition; the progress is the last of them.
+    /// Queues the records of one partition; the progress is the last of them, the dead letters are the first.
     fn send(&self, writer: &Writer, ready: &Ready) -> Result<(), KafkaError> {
+        for letter in &ready.batch.letters {
+            let headers = Some(letter.headers(&self.pipeline.topics.events));
+            let (key, value) = (letter.key.as_deref(), letter.value.as_deref());
+            writer.send(&self.pipeline.topics.dead_letters, None, key, value, headers, Track::No)?;
+        }
+        writer.settle()?;
         let topic = &self.pipeline.topics.changelog;
         let partition = number(ready.batch.partition);
         for (order_id, state) in &ready.states {
@@ -216,11 +222,6 @@ impl Worker {
         for (first, window) in &ready.windows {
             let key = Key::Outcomes(*first).as_text();
             writer.send(topic, Some(partition), Some(key.as_bytes()), window.as_deref(), None, Track::No)?;
-        }
-        for letter in &ready.batch.letters {
-            let headers = Some(letter.headers(&self.pipeline.topics.events));
-            let (key, value) = (letter.key.as_deref(), letter.value.as_deref());
-            writer.send(&self.pipeline.topics.dead_letters, None, key, value, headers, Track::No)?;
         }
         let key = Key::Progress.as_text();
         let progress = Some(ready.progress.as_slice());

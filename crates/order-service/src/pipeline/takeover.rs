@@ -251,10 +251,12 @@ impl Worker {
         Ok(())
     }
 
-    /// A transaction did not go through.
+    /// A transaction did not go through. The next one gets a new producer: one whose records were purged while a
+    /// partition had no leader may deliver nothing any more, although its aborts succeed.
     pub(super) fn failed(&mut self, failure: Failure) -> Result<(), PipelineError> {
         match failure {
             Failure::Aborted(error) => {
+                self.writer = None;
                 self.pipeline.metrics.failed("aborted");
                 self.went_wrong("a transaction was aborted and will be tried again", &error);
                 Ok(())

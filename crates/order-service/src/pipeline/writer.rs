@@ -147,6 +147,12 @@ impl Writer {
         }
     }
 
+    /// Without transactions, waits until what was sent is delivered: what is sent from here on is not found
+    /// without it after a crash.
+    pub(super) fn settle(&self) -> Result<(), KafkaError> {
+        if self.transactional { Ok(()) } else { self.drain() }
+    }
+
     /// Waits until every record is delivered. Before the offsets are sent: a record must not land behind a
     /// successor's barrier.
     fn drain(&self) -> Result<(), KafkaError> {
