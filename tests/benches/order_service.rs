@@ -1,4 +1,4 @@
-//! How fast order-service is: `cargo bench -p end-to-end-tests --bench order_service -- [backlog|latency|restart]`.
+//! How fast order-service is: `cargo bench -p end-to-end-tests --bench order_service -- [backlog|latency|restart|takeover]`.
 //!
 //! Everything runs on this machine: the broker, the service, and the load.
 
@@ -27,6 +27,9 @@ async fn main() {
     }
     if runs("restart") {
         restart().await;
+    }
+    if runs("takeover") {
+        takeover().await;
     }
 }
 
@@ -168,5 +171,33 @@ async fn restart() {
             restored.split("restored ").nth(1).unwrap_or_default(),
         );
         service.kill().await;
+    }
+}
+
+/// One of two instances without names ends; until the other one shows events of all partitions that came after.
+async fn takeover() {
+    let world = World::own().await.with("RUST_LOG", "info");
+    let cart = world.cart().await;
+    for run in 0..10 {
+        let (first, second) = (world.orders().await, world.orders().await);
+        for service in [&first, &second] {
+            eventually("both have a share", async || (service.active().await > 0).then_some(())).await;
+        }
+        let began = Instant::now();
+        let end = if run < 5 { "kill -9" } else { "SIGTERM" };
+        match end {
+            "kill -9" => first.kill().await,
+            _ => first.stop().await,
+        }
+        // Of every partition.
+        for number in 0..20 {
+            let created = cart.create(&format!("T-{run}-{number}"), 1).await;
+            let position = created.json["kafka"]["position"].as_str().expect("it was created").to_owned();
+            let path = format!("/order-details?orderId=T-{run}-{number}&position={position}");
+            let read = Answer::to(second.request(Method::GET, &path).header("prefer", "wait=30")).await;
+            assert_eq!(read.status, 200, "{}", read.text);
+        }
+        println!("takeover after {end}: {:?}", began.elapsed());
+        second.stop().await;
     }
 }

@@ -60,7 +60,7 @@ impl Worker {
         if Instant::now() < self.retry_at {
             return Ok(());
         }
-        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let Some(writer) = self.writer.take_if(|writer| writer.is_idle()) else { return Ok(()) };
         let mut ready = Vec::new();
         let began = Instant::now();
         let written = self.write_all(&writer, consumer, backlog, &mut ready);

@@ -1,5 +1,6 @@
 //! The transactional producer: all of a batch, or nothing of it.
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,10 @@ const TRANSACTIONAL_ID: &str = "transactional.id";
 
 /// Between two looks at what is still in flight: `poll` with a time-out spins, and `flush` sleeps for 100 ms.
 const DRAIN_INTERVAL: Duration = Duration::from_micros(100);
+
+/// The next transaction comes so long after a commit: the broker answers a commit before it has written the markers,
+/// and refuses a transaction that comes meanwhile, on which librdkafka waits 20 ms.
+const MARKERS_TIME: Duration = Duration::from_millis(2);
 
 /// Why a transaction did not go through.
 #[derive(Debug)]
@@ -59,6 +64,7 @@ pub(super) fn client_config(
 pub(super) struct Writer {
     producer: BaseProducer<Deliveries>,
     transactional: bool,
+    committed_at: Cell<Option<Instant>>,
 }
 
 /// Where a record must be known to be.
@@ -79,7 +85,12 @@ impl Writer {
         if transactional {
             producer.init_transactions(INIT_TIMEOUT)?;
         }
-        Ok(Self { producer, transactional })
+        Ok(Self { producer, transactional, committed_at: Cell::new(None) })
+    }
+
+    /// Whether the broker is done with the last transaction, as far as can be told.
+    pub(super) fn is_idle(&self) -> bool {
+        self.committed_at.get().is_none_or(|at| at.elapsed() >= MARKERS_TIME)
     }
 
     /// Begins a transaction.
@@ -107,7 +118,10 @@ impl Writer {
             sent.map_err(|error| self.give_up(error))?;
         }
         match self.producer.commit_transaction(COMMIT_TIMEOUT) {
-            Ok(()) => Ok(self.deliveries().take()),
+            Ok(()) => {
+                self.committed_at.set(Some(Instant::now()));
+                Ok(self.deliveries().take())
+            }
             Err(error) if requires_abort(&error) => Err(self.give_up(error)),
             // A commit that timed out may come through yet, even into the next transaction of this producer
             // (librdkafka#5423).
