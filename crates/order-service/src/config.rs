@@ -3,20 +3,23 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, topic_name};
 use rust_decimal::Decimal;
+use service_runtime::BearerToken;
 use service_runtime::settings::{duration, positive_duration};
 use service_runtime::telemetry::LogArgs;
 use uuid::Uuid;
 
+use crate::dead_letters::{Limit, Source};
 use crate::fold::Rules;
-use crate::pipeline::Clients;
+use crate::pipeline::{Clients, FailureInjection};
 
 /// Consumes order events from Kafka and serves the orders over HTTP.
 ///
 /// Every setting is an environment variable and a flag; the flag wins.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(version)]
 pub struct Settings {
     /// What to do instead of serving.
@@ -42,6 +45,10 @@ pub struct Settings {
     /// See [`PipelineSettings`].
     #[command(flatten)]
     pub pipeline: PipelineSettings,
+
+    /// See [`DeadLetterSettings`].
+    #[command(flatten)]
+    pub dead_letters: DeadLetterSettings,
 
     /// See [`KafkaArgs`].
     #[command(flatten)]
@@ -113,6 +120,26 @@ pub struct PipelineSettings {
     #[arg(long, env = "BATCH_MAX_EVENTS", default_value_t = 20_000, value_parser = batch_size)]
     pub batch_max_events: usize,
 
+    /// An event whose processing fails is tried again after each of these times, separated by commas; its
+    /// partition waits. Then it is a dead letter.
+    #[arg(
+        long,
+        env = "PROCESSING_RETRIES",
+        value_delimiter = ',',
+        default_value = "2s,5s,10s",
+        value_parser = positive_duration
+    )]
+    pub processing_retries: Vec<Duration>,
+
+    /// Too many dead letters stop the processing: <percent>%/<count>/<window>, or off. At least so many in the
+    /// window, and more than that share of its events.
+    #[arg(long, env = "DLQ_LIMIT", default_value = "50%/1000/1m", value_name = "LIMIT")]
+    pub dlq_limit: Limit,
+
+    /// For trying out: the processing of orders fails whose customer id ends so.
+    #[arg(long, env = "FAILURE_INJECTION_CUSTOMER_SUFFIX", value_name = "SUFFIX", value_parser = NonEmptyStringValueParser::new())]
+    pub failure_injection_customer_suffix: Option<String>,
+
     /// A name that this instance keeps across restarts, another one for each instance. With it, a restarted
     /// instance takes its partitions back at once; a stopped one is waited for until its session is over.
     #[arg(long, env = "INSTANCE_ID", value_parser = topic_name)]
@@ -130,7 +157,29 @@ pub enum Guarantee {
     AtLeastOnce,
 }
 
+/// How dead letters are looked at and sent again.
+#[derive(Clone, Args)]
+#[command(next_help_heading = "Dead letters")]
+pub struct DeadLetterSettings {
+    /// How many dead letters are kept in memory, the newest ones.
+    #[arg(long, env = "DLQ_INDEX_MAX", default_value_t = 100_000)]
+    pub dlq_index_max: usize,
+
+    /// How often an event may be sent again.
+    #[arg(long, env = "REDRIVE_MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub redrive_max_attempts: u32,
+
+    /// When set, sending dead letters again needs it: Authorization: Bearer <token>.
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<BearerToken>,
+}
+
 impl PipelineSettings {
+    /// What fails on purpose.
+    pub fn failure_injection(&self) -> FailureInjection {
+        FailureInjection { customer_suffix: self.failure_injection_customer_suffix.clone() }
+    }
+
     /// The id under which transactions are made, if there are any. Without a name of its own, an instance has
     /// a new one at each start.
     pub fn transactional_id(&self, group: &str) -> Option<String> {
@@ -188,8 +237,12 @@ pub struct Config {
     pub orders: OrderSettings,
     /// See [`PipelineSettings`].
     pub pipeline: PipelineSettings,
+    /// See [`DeadLetterSettings`].
+    pub dead_letters: DeadLetterSettings,
     /// The configurations of the pipeline's clients.
     pub clients: Clients,
+    /// Reads the dead letter topic.
+    pub dead_letter_source: Source,
     /// The brokers and the user's librdkafka properties.
     pub kafka: KafkaConfig,
     /// See [`TopicArgs`].
@@ -215,13 +268,16 @@ impl Config {
     ) -> Result<Self, PropertyError> {
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
         let clients = Clients::new(&kafka, &settings.consumer_group_id, &settings.pipeline)?;
+        let dead_letter_source = Source::new(&kafka, &settings.consumer_group_id, &settings.dlq_topic)?;
         Ok(Self {
             port: settings.port,
             bind: settings.bind,
             shutdown_timeout: settings.shutdown_timeout,
             orders: settings.orders,
             pipeline: settings.pipeline,
+            dead_letters: settings.dead_letters,
             clients,
+            dead_letter_source,
             kafka,
             topics: settings.topics,
             dlq_topic: settings.dlq_topic,

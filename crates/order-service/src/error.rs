@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use service_runtime::{Problem, ProblemType};
-use tracing::error;
+use tracing::{error, warn};
+
+use crate::dead_letters::{RedriveError, Refusal, SourceError};
 
 /// When a client may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -29,6 +31,24 @@ const NOT_PROCESSED: ProblemType = ProblemType {
 
 const NOT_READY: ProblemType =
     ProblemType { slug: "not-ready", title: "Not ready", status: StatusCode::SERVICE_UNAVAILABLE };
+
+const UNKNOWN_DEAD_LETTER: ProblemType =
+    ProblemType { slug: "unknown-dead-letter", title: "No such dead letter", status: StatusCode::NOT_FOUND };
+
+const ALREADY_REDRIVEN: ProblemType =
+    ProblemType { slug: "already-redriven", title: "Sent again already", status: StatusCode::CONFLICT };
+
+const TOO_MANY_REDRIVES: ProblemType =
+    ProblemType { slug: "too-many-redrives", title: "Sent again too often", status: StatusCode::CONFLICT };
+
+const SUPERSEDED: ProblemType =
+    ProblemType { slug: "superseded", title: "A later update was applied", status: StatusCode::CONFLICT };
+
+const NOT_REDRIVABLE: ProblemType = ProblemType {
+    slug: "not-redrivable",
+    title: "This record cannot be sent again",
+    status: StatusCode::UNPROCESSABLE_ENTITY,
+};
 
 /// There is no order with this id.
 pub fn unknown_order(order_id: &str) -> Problem {
@@ -64,4 +84,70 @@ pub fn internal(error: impl std::error::Error) -> Problem {
 /// The service cannot answer yet.
 pub fn not_ready(reason: &str) -> Problem {
     Problem::new(NOT_READY, format!("Not ready: {reason}.")).retry_after(RETRY_AFTER)
+}
+
+/// There is no letter at this offset.
+pub fn unknown_dead_letter(dlq_offset: i64) -> Problem {
+    let detail = format!("There is no dead letter at offset {dlq_offset}, or it is not there any more.");
+    Problem::new(UNKNOWN_DEAD_LETTER, detail)
+}
+
+/// A letter is not sent again.
+pub fn refused(dlq_offset: i64, refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::NotFound => unknown_dead_letter(dlq_offset),
+        Refusal::AlreadyRedriven { at, position } => {
+            let detail = format!(
+                "Dead letter {dlq_offset} was sent again at {at}, and is now the event at {position}. To send it \
+                 once more: {{\"force\": true}}."
+            );
+            Problem::new(ALREADY_REDRIVEN, detail).with("position", position.as_str())
+        }
+        Refusal::TooManyAttempts { max } => {
+            let detail = format!(
+                "The event of dead letter {dlq_offset} was sent again {max} times, which is as often as \
+                 REDRIVE_MAX_ATTEMPTS allows."
+            );
+            Problem::new(TOO_MANY_REDRIVES, detail)
+        }
+        Refusal::Superseded { order_id } => {
+            let detail = format!(
+                "A later update of order {order_id} was applied; dead letter {dlq_offset} would undo it. To send it \
+                 all the same: {{\"force\": true}}."
+            );
+            Problem::new(SUPERSEDED, detail)
+        }
+        Refusal::Undecodable(reason) => {
+            let detail = format!("Dead letter {dlq_offset} is no event, and would only come back: {reason}.");
+            Problem::new(NOT_REDRIVABLE, detail)
+        }
+        Refusal::OtherTopic(topic) => {
+            let topic = topic.as_deref().unwrap_or("nobody knows where");
+            let detail =
+                format!("Dead letter {dlq_offset} comes from {topic}, which this service does not consume.");
+            Problem::new(NOT_REDRIVABLE, detail)
+        }
+    }
+}
+
+/// Nothing could be sent again just now.
+pub fn redrive_failed(error: &RedriveError) -> Problem {
+    warn!(%error, "dead letters could not be sent again");
+    let detail = match error {
+        RedriveError::Unknown(_) => {
+            "Whether it was sent again is not known: a broker failed, or another instance was asked at the same \
+             time. Look at the letter, then try again."
+        }
+        RedriveError::Source(_) | RedriveError::Aborted(_) => {
+            "Nothing was sent again: Kafka does not answer as it should."
+        }
+        RedriveError::Registry(_) => "Nothing was sent again: the schema registry does not answer.",
+    };
+    Problem::new(NOT_READY, detail).retry_after(RETRY_AFTER)
+}
+
+/// A letter that is not in memory could not be read.
+pub fn letter_unreadable(error: &SourceError) -> Problem {
+    warn!(%error, "a dead letter could not be read");
+    not_ready("the dead letter topic cannot be read")
 }

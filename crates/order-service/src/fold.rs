@@ -40,7 +40,8 @@ pub struct RememberedEvent {
     pub key: EventKey,
     /// Knows another event with the same id.
     pub fingerprint: i64,
-    /// Where it is in the order's partition of the events topic.
+    /// Where it is in the order's partition of the events topic; of an update that was a dead letter and was sent
+    /// again, where it was first.
     pub offset: i64,
 }
 
@@ -90,6 +91,8 @@ pub struct Incoming<'a> {
     pub offset: i64,
     /// The record's timestamp, in milliseconds since 1970.
     pub timestamp: i64,
+    /// Where the event was first, if it was a dead letter and was sent again: an offset of the same partition.
+    pub redriven_from: Option<i64>,
     /// Whether one more update may wait, see [`MAX_HELD_IN_ALL`].
     pub may_wait: bool,
     /// Copies the record; few events need it.
@@ -118,7 +121,7 @@ pub struct Folded {
 
 /// Applies `incoming` to what is known of its order. `now` is in milliseconds since 1970.
 pub fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, now: i64) -> Folded {
-    let Incoming { event, key, offset, timestamp, may_wait, original } = incoming;
+    let Incoming { event, key, offset, timestamp, redriven_from, may_wait, original } = incoming;
     let remembered = RememberedEvent { key, fingerprint: fingerprint(&event.payload), offset };
     if let Some(seen) = state.as_ref().and_then(|state| state.seen(key)) {
         let outcome = if seen.fingerprint == remembered.fingerprint {
@@ -131,8 +134,14 @@ pub fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, no
     match event.payload {
         Payload::Create(create) => apply_create(state, create, timestamp, remembered, rules),
         Payload::Update(update) => match state {
+            Some(state) if redriven_from.is_some_and(|from| state.has_update_after(from)) => {
+                let detail = "it was sent again, but a later update of the order was applied before it";
+                let outcome = reject(Reason::IllegalTransition, detail);
+                Folded { state: Some(state), outcome, released: Vec::new() }
+            }
             Some(mut state) if state.order.is_some() => {
-                let outcome = change_status(&mut state, update.status, timestamp, remembered, rules);
+                let first = RememberedEvent { offset: redriven_from.unwrap_or(offset), ..remembered };
+                let outcome = change_status(&mut state, update.status, timestamp, first, rules);
                 Folded { state: Some(state), outcome, released: Vec::new() }
             }
             _ if !may_wait => {
@@ -157,6 +166,12 @@ pub fn expire(mut state: OrderState, now: i64) -> (Option<OrderState>, Vec<(Held
 }
 
 impl OrderState {
+    /// Whether an update behind this offset was applied: an older one would undo it.
+    pub fn has_update_after(&self, offset: i64) -> bool {
+        // The first one is the CREATE.
+        self.applied.iter().skip(1).any(|event| event.offset > offset)
+    }
+
     /// The event with this key, if it was applied or is held.
     fn seen(&self, key: EventKey) -> Option<&RememberedEvent> {
         self.applied.iter().chain(self.held.iter().map(|held| &held.event)).find(|event| event.key == key)
@@ -297,6 +312,7 @@ mod tests {
             key: EventKey([id; 16]),
             offset,
             timestamp: 1000 + offset,
+            redriven_from: None,
             may_wait: id != TOO_MANY,
             original: &original,
         };

@@ -6,7 +6,7 @@
 
 pub mod changelog;
 pub mod config;
-pub mod dead_letter;
+pub mod dead_letters;
 pub mod error;
 pub mod event_key;
 pub mod fold;
@@ -22,6 +22,7 @@ pub mod routes;
 pub mod state;
 pub mod status;
 pub mod store;
+mod writer;
 
 use std::sync::Arc;
 
@@ -36,11 +37,13 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::changelog::ChangelogCodec;
 use crate::config::Config;
+use crate::dead_letters::{Index, Redriver};
 use crate::metrics::EventMetrics;
 use crate::pipeline::{Pipeline, PipelineError, TopicNames};
 use crate::processed::Processed;
@@ -91,7 +94,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
 /// Boots, then processes events until `stop`.
 async fn process(
     config: &Config,
-    view: ViewCell,
+    view_cell: ViewCell,
     status: Status,
     metrics: EventMetrics,
     stop: &CancellationToken,
@@ -103,8 +106,21 @@ async fn process(
     };
     let Some(booted) = stop.run_until_cancelled(boot(config, &topics, &status)).await else { return Ok(()) };
     let Booted { partitions, events, changelog } = booted?;
+    let events = Arc::new(events);
     let store = Store::new(changelog.clone(), partitions);
-    let view = view.get_or_init(|| View { store, processed: Processed::new(partitions) }).clone();
+    let letters = Index::new(config.dead_letters.dlq_index_max);
+    let redriver = Redriver::new(
+        config.clients.redriver.clone(),
+        config.dead_letter_source.clone(),
+        letters.clone(),
+        topics.events.clone(),
+        events.clone(),
+        store.clone(),
+        config.dead_letters.redrive_max_attempts,
+    );
+    let processed = Processed::new(partitions);
+    let view = View { store, processed, events: events.clone(), letters: letters.clone(), redriver };
+    let view = view_cell.get_or_init(|| view).clone();
     status.restoring(partitions);
 
     let watched: Arc<str> = topics.events.as_str().into();
@@ -115,7 +131,8 @@ async fn process(
         clients: config.clients.clone(),
         settings: config.pipeline.clone(),
         rules: config.orders.rules(),
-        events: Arc::new(events),
+        group: config.consumer_group_id.clone(),
+        events,
         changelog,
         view,
         status,
@@ -124,6 +141,8 @@ async fn process(
         runtime: Handle::current(),
         stop: stop.clone(),
     };
+    let (source, follower_stop) = (config.dead_letter_source.clone(), stop.clone());
+    let follower = spawn_blocking(move || dead_letters::follow(&source, &letters, &follower_stop));
     let (ended, end) = oneshot::channel();
     let run = move || drop(ended.send(pipeline.run()));
     std::thread::Builder::new().name("pipeline".to_owned()).spawn(run).map_err(RunError::Thread)?;
@@ -132,8 +151,9 @@ async fn process(
         stop.cancel();
         ended
     };
-    let (watched, ended) = tokio::join!(watch, pipeline);
+    let (watched, ended, followed) = tokio::join!(watch, pipeline, follower);
     ended.map_err(|_| RunError::PipelineLost)??;
+    followed.unwrap_or(Ok(())).map_err(PipelineError::from)?;
     Ok(watched.map_err(PipelineError::from)?)
 }
 

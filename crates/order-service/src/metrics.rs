@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -74,6 +74,8 @@ pub struct EventMetrics {
     transactions: Family<ResultLabel, Counter>,
     transaction_duration: Histogram,
     lost: Counter,
+    retried: Counter,
+    flooded: Gauge,
 }
 
 impl EventMetrics {
@@ -85,6 +87,8 @@ impl EventMetrics {
             transactions: Family::default(),
             transaction_duration: Histogram::new(TRANSACTION_BUCKETS),
             lost: Counter::default(),
+            retried: Counter::default(),
+            flooded: Gauge::default(),
         };
         registry.register("order_events_consumed", "Events consumed, by outcome", metrics.consumed.clone());
         registry.register(
@@ -107,6 +111,16 @@ impl EventMetrics {
             "order_events_lost",
             "Events that retention took before they were processed",
             metrics.lost.clone(),
+        );
+        registry.register(
+            "order_events_retried",
+            "Failures of processing after which the event is tried again",
+            metrics.retried.clone(),
+        );
+        registry.register(
+            "order_dead_letter_limit_reached",
+            "1 if nothing is processed since too many events became dead letters (DLQ_LIMIT)",
+            metrics.flooded.clone(),
         );
         registry.register_collector(Box::new(Gauges { view, status }));
         metrics
@@ -133,6 +147,14 @@ impl EventMetrics {
 
     pub(crate) fn failed(&self, result: &'static str) {
         self.transactions.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub(crate) fn retried(&self) {
+        self.retried.inc();
+    }
+
+    pub(crate) fn flooded(&self) {
+        self.flooded.set(1);
     }
 
     pub(crate) fn lost(&self, events: i64) {

@@ -6,6 +6,7 @@ use order_events::{EventCodec, Position, Reason, headers};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
+use crate::dead_letters::redrive_origin;
 use crate::event_key::EventKey;
 use crate::fold::{Incoming, OriginalHeader, OriginalRecord};
 use crate::outcome::Rejection;
@@ -38,7 +39,8 @@ pub fn read<'a, M: Message>(
     })?;
     let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
     let timestamp = record.timestamp().to_millis().unwrap_or(-1);
-    Ok(Incoming { event, key, offset: record.offset(), timestamp, may_wait, original })
+    let redriven_from = record.headers().and_then(redrive_origin);
+    Ok(Incoming { event, key, offset: record.offset(), timestamp, redriven_from, may_wait, original })
 }
 
 /// Where a record is.

@@ -4,11 +4,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use order_events::EventCodec;
 use prometheus_client::registry::Registry;
-use service_runtime::Problem;
+use service_runtime::{BearerToken, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, OrderSettings};
+use crate::dead_letters::{Index, Redriver, Source};
 use crate::error;
 use crate::processed::{Known, Processed};
 use crate::status::Status;
@@ -21,6 +23,12 @@ pub struct View {
     pub store: Store,
     /// How far the events are processed, and what became of them.
     pub processed: Processed,
+    /// Reads events.
+    pub events: Arc<EventCodec>,
+    /// The dead letters.
+    pub letters: Index,
+    /// Sends them again.
+    pub redriver: Redriver,
 }
 
 /// Where the [`View`] will be.
@@ -35,6 +43,10 @@ pub struct AppState {
     pub topic: Arc<str>,
     /// How the service is.
     pub status: Status,
+    /// Reads dead letters that are not in memory any more.
+    pub dead_letter_source: Source,
+    /// What sending dead letters again takes, if anything.
+    pub admin_token: Option<BearerToken>,
     view: ViewCell,
     metrics: Arc<Registry>,
     stop: CancellationToken,
@@ -53,6 +65,8 @@ impl AppState {
             orders: Arc::new(config.orders.clone()),
             topic: config.topics.order_topic.as_str().into(),
             status,
+            dead_letter_source: config.dead_letter_source.clone(),
+            admin_token: config.dead_letters.admin_token.clone(),
             view,
             metrics: Arc::new(metrics),
             stop,
@@ -77,6 +91,19 @@ impl AppState {
             Ok(view)
         } else {
             Err(error::not_ready("the orders are being restored from Kafka"))
+        }
+    }
+
+    /// The dead letters, all of them.
+    ///
+    /// # Errors
+    /// A 503 until they are read.
+    pub fn letters(&self) -> Result<&Index, Problem> {
+        let letters = &self.view()?.letters;
+        if letters.is_loaded() {
+            Ok(letters)
+        } else {
+            Err(error::not_ready("the dead letters are being read"))
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Obstacle {
     Transactions,
     /// The registry does not answer, and a record needs it.
     Registry,
+    /// Too many events became dead letters.
+    DeadLetters,
 }
 
 /// A handle on the status; cheap to clone.

@@ -5,6 +5,7 @@
 //! request ids and metrics, and is served by [`server::serve`].
 
 pub mod app;
+pub mod bearer;
 pub mod observe;
 pub mod prefer;
 pub mod probe;
@@ -17,6 +18,7 @@ pub mod telemetry;
 use std::error::Error;
 use std::process::ExitCode;
 
+pub use bearer::BearerToken;
 pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
 

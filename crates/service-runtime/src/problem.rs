@@ -53,6 +53,7 @@ struct Content {
     detail: String,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
+    challenge: bool,
     prefer: Prefer,
     extensions: serde_json::Map<String, serde_json::Value>,
 }
@@ -99,6 +100,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            challenge: false,
             prefer: Prefer::default(),
             extensions: serde_json::Map::new(),
         }))
@@ -116,6 +118,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Tells what the client must show (RFC 6750, section 3).
+    #[must_use]
+    pub fn challenge(mut self) -> Self {
+        self.0.challenge = true;
         self
     }
 
@@ -141,7 +150,7 @@ impl Problem {
 
 #[derive(Serialize)]
 struct Body<'a> {
-    r#type: &'a str,
+    r#type: Cow<'static, str>,
     title: &'a str,
     status: u16,
     detail: &'a str,
@@ -151,20 +160,35 @@ struct Body<'a> {
     extensions: &'a serde_json::Map<String, serde_json::Value>,
 }
 
+impl Problem {
+    /// The body of the answer.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self.0.body()).unwrap_or_default()
+    }
+}
+
+impl Content {
+    fn body(&self) -> Body<'_> {
+        Body {
+            r#type: self.kind.uri(),
+            title: self.kind.title,
+            status: self.kind.status.as_u16(),
+            detail: &self.detail,
+            errors: &self.errors,
+            extensions: &self.extensions,
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Content { kind, detail, errors, retry_after, prefer, extensions } = *self.0;
-        let body = Body {
-            r#type: &kind.uri(),
-            title: kind.title,
-            status: kind.status.as_u16(),
-            detail: &detail,
-            errors: &errors,
-            extensions: &extensions,
-        };
-        let mut response = (kind.status, prefer.applied(), axum::Json(body)).into_response();
+        let Content { kind, retry_after, challenge, prefer, .. } = *self.0;
+        let mut response = (kind.status, prefer.applied(), axum::Json(self.0.body())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
+        if challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(wait) = retry_after {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {

@@ -23,9 +23,9 @@ struct Origin {
 
 fn origin(letter: &Record) -> Origin {
     let header = |name: &str| letter.header(name).unwrap_or_else(|| panic!("no {name}: {letter:?}"));
-    let place = (header("dlq-original-partition"), header("dlq-original-offset"));
+    let place = (header("__connect.errors.partition"), header("__connect.errors.offset"));
     Origin {
-        topic: header("dlq-original-topic"),
+        topic: header("__connect.errors.topic"),
         place: (place.0.parse().unwrap(), place.1.parse().unwrap()),
         reason: header("dlq-reason"),
     }

@@ -7,7 +7,7 @@ use order_events::codec::EncodeError;
 
 use super::number;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Progress};
-use crate::dead_letter::DeadLetter;
+use crate::dead_letters::{DeadLetter, Tally};
 use crate::fold::{HeldUpdate, Incoming, OrderState, Rules, expire, fold};
 use crate::metrics::Counts;
 use crate::outcome::{Outcome, Rejection};
@@ -29,6 +29,8 @@ pub(super) struct PartitionBatch {
     /// New held updates: when they are given up, and of which order.
     pub(super) timers: Vec<(i64, CompactString)>,
     pub(super) counts: Counts,
+    /// How many records were taken, and how many of all became dead letters.
+    pub(super) tally: Tally,
 }
 
 impl PartitionBatch {
@@ -42,6 +44,7 @@ impl PartitionBatch {
             letters: Vec::new(),
             timers: Vec::new(),
             counts: Counts::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -55,6 +58,7 @@ impl PartitionBatch {
     pub(super) fn advance(&mut self, offset: i64) {
         self.fates.extend((self.progress.next_offset..offset).map(|gap| (gap, Fate::NoEvent)));
         self.progress.next_offset = offset + 1;
+        self.tally.events += 1;
     }
 
     /// Folds an event. `letter` makes a dead letter of its record, should it be none that can be processed.
@@ -99,6 +103,7 @@ impl PartitionBatch {
         self.fates.push((offset, Fate::DeadLettered(rejection.reason)));
         self.counts.dead_lettered(rejection.reason);
         self.letters.push(letter(rejection));
+        self.tally.letters += 1;
     }
 
     /// Gives up the held updates of an order whose time is over.
@@ -121,9 +126,9 @@ impl PartitionBatch {
         let offset = held.event.offset;
         match outcome {
             Outcome::DeadLettered(rejection) => {
-                let partition = number(self.partition);
+                let (partition, now) = (number(self.partition), self.now);
                 self.reject(offset, rejection, |rejection| {
-                    DeadLetter::of_held(partition, order_id, held, rejection)
+                    DeadLetter::of_held(partition, order_id, held, rejection, now)
                 });
             }
             outcome => {

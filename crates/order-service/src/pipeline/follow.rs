@@ -16,6 +16,7 @@ use super::schemas::Schemas;
 use super::tail::{News, Tail};
 use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
 use crate::changelog::{ChangelogEntry, Key};
+use crate::dead_letters::Window;
 use crate::status::Obstacle;
 use crate::store::StateBytes;
 
@@ -48,6 +49,8 @@ impl Worker {
             partitions: (0..count).map(|_| Partition::new()).collect(),
             start_offsets: Arc::new(Mutex::new(vec![None; count])),
             writer: None,
+            window: Window::new(pipeline.settings.dlq_limit),
+            flooded: None,
             lost_consumers: Vec::new(),
             backoff: FIRST_BACKOFF,
             retry_at: Instant::now(),

@@ -14,11 +14,11 @@ mod follow;
 mod partition;
 mod process;
 mod rebalance;
+mod retry;
 mod schemas;
 mod tail;
 mod takeover;
 mod watch;
-mod writer;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -36,16 +36,18 @@ use self::backlog::Backlog;
 pub use self::error::PipelineError;
 use self::partition::Partition;
 use self::rebalance::{GroupContext, StartOffsets};
+pub use self::retry::FailureInjection;
 use self::schemas::Schemas;
 use self::tail::Tail;
 pub use self::watch::watch;
-use self::writer::Writer;
 use crate::changelog::ChangelogCodec;
 use crate::config::PipelineSettings;
+use crate::dead_letters::{Bounds, Window};
 use crate::fold::Rules;
 use crate::metrics::EventMetrics;
 use crate::state::View;
 use crate::status::{Obstacle, Status};
+use crate::writer::{self, Writer};
 
 /// How long the first poll of a turn waits for a record: what arrives ends the wait.
 const IDLE_POLL: Duration = Duration::from_millis(1);
@@ -87,6 +89,9 @@ pub struct Clients {
     kafka: KafkaConfig,
     /// `None` without transactions.
     transactional_id: Option<String>,
+    /// The configuration of the producer that sends dead letters again. All instances have one transactional id,
+    /// so that one of them does it at a time.
+    pub redriver: ClientConfig,
 }
 
 impl Clients {
@@ -97,7 +102,9 @@ impl Clients {
     pub fn new(kafka: &KafkaConfig, group: &str, settings: &PipelineSettings) -> Result<Self, PropertyError> {
         let transactional_id = settings.transactional_id(group);
         writer::client_config(kafka, transactional_id.as_deref())?;
+        let redriver_id = transactional_id.as_ref().map(|_| format!("{group}-redrive"));
         Ok(Self {
+            redriver: writer::client_config(kafka, redriver_id.as_deref())?,
             group: group_config(kafka, group, settings)?,
             tail: tail::client_config(kafka, group)?,
             kafka: kafka.clone(),
@@ -156,6 +163,8 @@ pub struct Pipeline {
     pub settings: PipelineSettings,
     /// The rules of the fold.
     pub rules: Rules,
+    /// The consumer group, as dead letters name it.
+    pub group: String,
     /// Reads the events.
     pub events: Arc<EventCodec>,
     /// Reads and writes the changelog.
@@ -185,6 +194,10 @@ struct Worker {
     start_offsets: StartOffsets,
     /// `None` while there is none that could be used.
     writer: Option<Writer>,
+    /// What became dead letters lately.
+    window: Window,
+    /// The limit on dead letters, once it was reached: nothing more is processed.
+    flooded: Option<Bounds>,
     /// When consumers were lost to a namesake.
     lost_consumers: Vec<Instant>,
     /// After failures.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use compact_str::CompactString;
 use order_events::registry::SchemaId;
 
+use super::retry::Retry;
 use crate::changelog::Progress;
 
 /// How this instance stands to a partition.
@@ -39,6 +40,8 @@ pub(super) struct Partition {
     pub(super) last_writer: Option<String>,
     /// The schema without which the next record cannot be read.
     pub(super) waits_for: Option<SchemaId>,
+    /// The record whose processing failed, if it may pass.
+    pub(super) retry: Option<Retry>,
     /// When held updates are to be given up, and of which order. Of an order that exists by now it is ignored.
     pub(super) timers: BTreeSet<(i64, CompactString)>,
     /// Whether it is not fetched, since more than enough is there. The consumer keeps that for as long as it
@@ -54,6 +57,7 @@ impl Partition {
             progress: None,
             last_writer: None,
             waits_for: None,
+            retry: None,
             timers: BTreeSet::new(),
             paused: false,
         }
@@ -66,7 +70,8 @@ impl Partition {
 
     /// Whether its records cannot be processed just now.
     pub(super) fn is_blocked(&self) -> bool {
-        self.role != Role::Active || self.waits_for.is_some()
+        let waits = self.waits_for.is_some() || self.retry.is_some_and(|retry| retry.waits(Instant::now()));
+        self.role != Role::Active || waits
     }
 
     /// What is processed, if this instance may process it.

@@ -4,22 +4,28 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use compact_str::CompactString;
+use order_events::Reason;
 use order_events::codec::EncodeError;
+use order_events::registry::SchemaId;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::backlog::Backlog;
 use super::batch::PartitionBatch;
-use super::writer::{Failure, Track, Writer};
-use super::{GroupConsumer, PipelineError, Worker, now, number};
+use super::retry::{Attempt, attempt};
+use super::schemas::Schemas;
+use super::{GroupConsumer, Pipeline, PipelineError, Worker, now, number};
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow, Progress};
 use crate::config::Guarantee;
-use crate::dead_letter::DeadLetter;
+use crate::dead_letters::{self, Bounds, DeadLetter, Tally};
 use crate::fold::MAX_HELD_IN_ALL;
+use crate::outcome::Rejection;
 use crate::record::{self, Unreadable};
+use crate::status::Obstacle;
 use crate::store::StateBytes;
+use crate::writer::{Delivered, Failure, Writer};
 
 /// A batch of one partition as it will be written and shown.
 struct Ready {
@@ -34,6 +40,8 @@ struct Ready {
 enum Stopped {
     /// The transaction failed.
     Failed(Failure),
+    /// The dead letters could not be written, and so the transaction failed.
+    LettersRefused(Failure),
     /// The pipeline cannot go on.
     Error(PipelineError),
 }
@@ -57,7 +65,7 @@ impl Worker {
         consumer: &GroupConsumer,
         backlog: &mut Backlog<'_>,
     ) -> Result<(), PipelineError> {
-        if Instant::now() < self.retry_at {
+        if Instant::now() < self.retry_at || self.flooded.is_some() {
             return Ok(());
         }
         let Some(writer) = self.writer.take_if(|writer| writer.is_idle()) else { return Ok(()) };
@@ -70,12 +78,22 @@ impl Worker {
             Ok(written) => {
                 self.pipeline.metrics.committed(began.elapsed());
                 for ready in ready {
+                    self.window.note(ready.batch.tally, began);
                     self.show(ready, backlog);
                 }
                 self.note_own(&written);
                 self.went_well();
+                if let Some(bounds) = self.window.reached_with(Tally::default()) {
+                    self.stop_flood(bounds);
+                }
             }
-            Err(Stopped::Failed(failure)) => self.failed(failure)?,
+            Err(Stopped::Failed(failure)) => {
+                self.failed("a transaction was aborted and will be tried again", failure)?;
+            }
+            Err(Stopped::LettersRefused(failure)) => {
+                let topic = &self.pipeline.topics.dead_letters;
+                self.failed(&format!("dead letters cannot be written to {topic}"), failure)?;
+            }
             Err(Stopped::Error(error)) => return Err(error),
         }
         Ok(())
@@ -89,62 +107,92 @@ impl Worker {
         consumer: &GroupConsumer,
         backlog: &mut Backlog<'_>,
         ready: &mut Vec<Ready>,
-    ) -> Result<Vec<(i32, i64)>, Stopped> {
+    ) -> Result<Vec<Delivered>, Stopped> {
+        self.window.forget_old(Instant::now());
+        let mut sum = Tally::default();
         for index in 0..self.partitions.len() {
             let Some(progress) = self.partitions[index].active() else { continue };
             backlog.drop_below(index, progress.next_offset);
-            let batch = self.fold(index, progress, backlog)?;
+            let batch = self.fold(index, progress, backlog, sum)?;
             if batch.is_empty() {
                 continue;
             }
+            sum = sum + batch.tally;
             let batch = self.prepare(batch)?;
             if ready.is_empty() {
                 writer.begin()?;
             }
+            let letters = self.send_letters(writer, &batch);
+            letters.map_err(|error| Stopped::LettersRefused(writer.give_up(error)))?;
             self.send(writer, &batch).map_err(|error| writer.give_up(error))?;
             ready.push(batch);
         }
         if ready.is_empty() { Ok(Vec::new()) } else { self.commit(writer, consumer, ready) }
     }
 
-    /// Folds what is there of a partition.
+    /// Folds what is there of a partition; `before` is what was folded of others for the same transaction.
     fn fold(
         &mut self,
         index: usize,
         progress: Progress,
         backlog: &Backlog<'_>,
+        before: Tally,
     ) -> Result<PartitionBatch, PipelineError> {
-        let Self { pipeline, partitions, schemas, .. } = self;
-        let (store, rules) = (&pipeline.view.store, &pipeline.rules);
+        let Self { pipeline, partitions, schemas, window, .. } = self;
+        let Pipeline { settings, rules, events, metrics, .. } = &*pipeline;
+        let store = &pipeline.view.store;
         let partition = &mut partitions[index];
         let mut batch = PartitionBatch::new(index, progress, now());
-        for (give_up_at, order_id) in &partition.timers {
-            if *give_up_at > batch.now {
-                break;
-            }
-            batch.expire(store, order_id.clone())?;
-        }
         partition.waits_for = None;
-        for record in backlog.of(index).iter().take(pipeline.settings.batch_max_events) {
+        for record in backlog.of(index).iter().take(settings.batch_max_events) {
+            let offset = record.offset();
+            let waits = partition.retry.filter(|retry| retry.is_of(offset) && retry.waits(Instant::now()));
+            if waits.is_some() || window.reached_with(before + batch.tally).is_some() {
+                return Ok(batch);
+            }
             let original = || record::original(record);
-            let letter = |rejection| DeadLetter::of_record(record, rejection);
+            let failed_at = batch.now;
+            let letter =
+                |retries| move |rejection| DeadLetter::of_record(record, rejection, retries, failed_at);
             let may_wait = partition.timers.len() + batch.timers.len() < MAX_HELD_IN_ALL;
-            let read = match record::read(record, &pipeline.events, may_wait, &original) {
-                Ok(incoming) => Ok(incoming),
-                Err(Unreadable::Rejected(rejection)) => Err(rejection),
-                Err(Unreadable::SchemaNeeded(id)) => match schemas.want(id) {
-                    Some(reason) => Err(record::rejection(&reason)),
-                    None => {
+            let incoming = match record::read(record, events, may_wait, &original) {
+                Ok(incoming) => incoming,
+                Err(unreadable) => {
+                    let Some(rejection) = rejection(unreadable, schemas, &mut partition.waits_for) else {
                         // The rest of the partition waits behind it.
-                        partition.waits_for = Some(id);
-                        break;
-                    }
-                },
+                        return Ok(batch);
+                    };
+                    batch.advance(offset);
+                    batch.reject(offset, rejection, letter(0));
+                    continue;
+                }
             };
-            batch.advance(record.offset());
-            match read {
-                Ok(incoming) => batch.fold(store, incoming, rules, letter)?,
-                Err(rejection) => batch.reject(record.offset(), rejection, letter),
+            let failure = settings.failure_injection().failure(&incoming.event);
+            match attempt(&mut partition.retry, offset, failure, &settings.processing_retries, Instant::now())
+            {
+                Attempt::Process => {
+                    batch.advance(offset);
+                    batch.fold(store, incoming, rules, letter(0))?;
+                }
+                Attempt::Wait(pause, reason) => {
+                    warn!(partition = index, offset, reason, next_attempt_in = ?pause, "processing failed");
+                    metrics.retried();
+                    return Ok(batch);
+                }
+                Attempt::GiveUp(retries, detail) => {
+                    let rejection = Rejection { reason: Reason::ProcessingFailed, detail };
+                    batch.advance(offset);
+                    batch.reject(offset, rejection, letter(retries));
+                }
+            }
+        }
+        // Only when nothing waits that may be the CREATE that one of them lacks.
+        if backlog.of(index).len() <= settings.batch_max_events {
+            for (give_up_at, order_id) in &partition.timers {
+                if *give_up_at > batch.now || window.reached_with(before + batch.tally).is_some() {
+                    break;
+                }
+                batch.expire(store, order_id.clone())?;
             }
         }
         Ok(batch)
@@ -184,7 +232,7 @@ impl Worker {
         writer: &Writer,
         consumer: &GroupConsumer,
         ready: &[Ready],
-    ) -> Result<Vec<(i32, i64)>, Stopped> {
+    ) -> Result<Vec<Delivered>, Stopped> {
         // Fresh for every transaction: the generation changes with each rebalance, and the broker refuses an
         // old one. That is what fences an instance that has lost its partitions.
         let Some(group) = consumer.group_metadata() else {
@@ -205,36 +253,52 @@ impl Worker {
         Ok(written)
     }
 
-    /// Queues the records of one partition; the progress is the last of them, the dead letters are the first.
-    fn send(&self, writer: &Writer, ready: &Ready) -> Result<(), KafkaError> {
-        for letter in &ready.batch.letters {
-            let headers = Some(letter.headers(&self.pipeline.topics.events));
-            let (key, value) = (letter.key.as_deref(), letter.value.as_deref());
-            writer.send(&self.pipeline.topics.dead_letters, None, key, value, headers, Track::No)?;
+    /// Writes the dead letters of one partition, and waits until they are there: then it is known what was refused,
+    /// and without transactions nothing that comes behind them is found without them after a crash.
+    fn send_letters(&self, writer: &Writer, ready: &Ready) -> Result<(), KafkaError> {
+        if ready.batch.letters.is_empty() {
+            return Ok(());
         }
-        writer.settle()?;
+        let topics = &self.pipeline.topics;
+        for letter in &ready.batch.letters {
+            let headers = Some(letter.headers(&topics.events, &self.pipeline.group));
+            let (key, value) = (letter.key.as_deref(), letter.value.as_deref());
+            writer.send(&topics.dead_letters, Some(dead_letters::PARTITION), key, value, headers, None)?;
+        }
+        writer.delivered().map(drop)
+    }
+
+    /// Queues the other records of one partition; the progress is the last of them.
+    fn send(&self, writer: &Writer, ready: &Ready) -> Result<(), KafkaError> {
         let topic = &self.pipeline.topics.changelog;
-        let partition = number(ready.batch.partition);
+        let (index, partition) = (ready.batch.partition, Some(number(ready.batch.partition)));
         for (order_id, state) in &ready.states {
-            let key = Some(order_id.as_bytes());
-            writer.send(topic, Some(partition), key, state.as_deref(), None, Track::No)?;
+            writer.send(topic, partition, Some(order_id.as_bytes()), state.as_deref(), None, None)?;
         }
         for (first, window) in &ready.windows {
             let key = Key::Outcomes(*first).as_text();
-            writer.send(topic, Some(partition), Some(key.as_bytes()), window.as_deref(), None, Track::No)?;
+            writer.send(topic, partition, Some(key.as_bytes()), window.as_deref(), None, None)?;
         }
-        let key = Key::Progress.as_text();
-        let progress = Some(ready.progress.as_slice());
-        writer.send(topic, Some(partition), Some(key.as_bytes()), progress, None, Track::Partition(partition))
+        let (key, progress) = (Key::Progress.as_text(), Some(ready.progress.as_slice()));
+        writer.send(topic, partition, Some(key.as_bytes()), progress, None, Some(index))
+    }
+
+    /// Too much becomes a dead letter: processes nothing more, and says why.
+    fn stop_flood(&mut self, bounds: Bounds) {
+        let reason = format!(
+            "too many events become dead letters: DLQ_LIMIT={bounds} is reached. See why with GET /dlq/messages;              after that, a restart goes on, and a higher DLQ_LIMIT lets more through"
+        );
+        error!("{reason}");
+        self.pipeline.status.set(Obstacle::DeadLetters, reason);
+        self.pipeline.metrics.flooded();
+        self.flooded = Some(bounds);
     }
 
     /// Notes up to where this instance has written each changelog partition itself.
-    fn note_own(&mut self, written: &[(i32, i64)]) {
-        for (partition, offset) in written {
-            let index = usize::try_from(*partition).unwrap_or(usize::MAX);
-            if let Some(partition) = self.partitions.get_mut(index) {
-                partition.own = partition.own.max(*offset);
-            }
+    fn note_own(&mut self, written: &[Delivered]) {
+        for (index, offset) in written {
+            let partition = &mut self.partitions[*index];
+            partition.own = partition.own.max(*offset);
         }
     }
 
@@ -269,6 +333,22 @@ impl Worker {
         partition.timers.extend(batch.timers);
         self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(next_offset);
         backlog.drop_below(index, next_offset);
+    }
+}
+
+/// Why a record cannot be read; `None` if its schema is on its way.
+fn rejection(
+    unreadable: Unreadable,
+    schemas: &Schemas,
+    waits_for: &mut Option<SchemaId>,
+) -> Option<Rejection> {
+    match unreadable {
+        Unreadable::Rejected(rejection) => Some(rejection),
+        Unreadable::SchemaNeeded(id) => {
+            let answer = schemas.want(id);
+            *waits_for = answer.is_none().then_some(id);
+            answer.as_ref().map(record::rejection)
+        }
     }
 }
 

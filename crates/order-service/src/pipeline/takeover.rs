@@ -10,9 +10,9 @@ use tracing::{debug, error, info, warn};
 use super::backlog::Backlog;
 use super::partition::Role;
 use super::rebalance::Change;
-use super::writer::{Failure, Track, Writer};
-use super::{GroupConsumer, PipelineError, Worker, number};
+use super::{GroupConsumer, PipelineError, Worker, now, number};
 use crate::changelog::{Barrier, ChangelogEntry, Key, Progress};
+use crate::writer::{Failure, Writer};
 
 /// When a barrier is not read back after this long, the open transaction of a dead writer stands before it.
 const BARRIER_PATIENCE: Duration = Duration::from_millis(500);
@@ -58,6 +58,7 @@ impl Worker {
         self.deactivate(index, if ours { Role::NeedsBarrier } else { Role::Follows })?;
         let partition = &mut self.partitions[index];
         partition.waits_for = None;
+        partition.retry = None;
         partition.timers.clear();
         Ok(())
     }
@@ -120,7 +121,7 @@ impl Worker {
         let key = Key::Barrier.as_text();
         let send = |index: &usize| {
             let (partition, key) = (number(*index), Some(key.as_bytes()));
-            writer.send(topic, Some(partition), key, Some(&value), None, Track::Partition(partition))
+            writer.send(topic, Some(partition), key, Some(&value), None, Some(*index))
         };
         let written = writer.begin().and_then(|()| {
             needing.iter().try_for_each(send).map_err(|error| writer.give_up(error))?;
@@ -128,17 +129,13 @@ impl Worker {
         });
         match written {
             Ok(written) => {
-                for (partition, offset) in written {
-                    if let Some(index) =
-                        usize::try_from(partition).ok().filter(|index| *index < self.partitions.len())
-                    {
-                        let since = Instant::now();
-                        self.partitions[index].role = Role::AwaitsBarrier { offset, since };
-                    }
+                for (index, offset) in written {
+                    let since = Instant::now();
+                    self.partitions[index].role = Role::AwaitsBarrier { offset, since };
                 }
                 self.went_well();
             }
-            Err(failure) => self.failed(failure)?,
+            Err(failure) => self.failed("no transactions are possible", failure)?,
         }
         Ok(())
     }
@@ -183,10 +180,14 @@ impl Worker {
         self.partitions[index].progress = Some(progress);
         self.partitions[index].role = Role::Active;
         self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(progress.next_offset);
+        let grace = i64::try_from(self.pipeline.rules.update_grace.as_millis()).unwrap_or(i64::MAX);
         for order_id in self.pipeline.view.store.early(index) {
             let state = self.pipeline.view.store.state(index, &order_id)?;
             let held = state.iter().flat_map(|state| &state.held);
-            self.partitions[index].timers.extend(held.map(|held| (held.give_up_at, order_id.clone())));
+            // What they lack may be among the events that are still to be read.
+            let from_now = now().saturating_add(grace);
+            let timers = held.map(|held| (held.give_up_at.max(from_now), order_id.clone()));
+            self.partitions[index].timers.extend(timers);
         }
         backlog.drop_below(index, progress.next_offset);
         self.pipeline.status.change(index, |status| {
@@ -253,12 +254,12 @@ impl Worker {
 
     /// A transaction did not go through. The next one gets a new producer: one whose records were purged while a
     /// partition had no leader may deliver nothing any more, although its aborts succeed.
-    pub(super) fn failed(&mut self, failure: Failure) -> Result<(), PipelineError> {
+    pub(super) fn failed(&mut self, what: &str, failure: Failure) -> Result<(), PipelineError> {
         match failure {
             Failure::Aborted(error) => {
                 self.writer = None;
                 self.pipeline.metrics.failed("aborted");
-                self.went_wrong("a transaction was aborted and will be tried again", &error);
+                self.went_wrong(what, &error);
                 Ok(())
             }
             Failure::Unknown(error) => self.lose_writer(&error),

@@ -29,9 +29,15 @@ const DRAIN_INTERVAL: Duration = Duration::from_micros(100);
 /// and refuses a transaction that comes meanwhile, on which librdkafka waits 20 ms.
 const MARKERS_TIME: Duration = Duration::from_millis(2);
 
+/// The number of a record, and the offset that it got.
+pub(crate) type Delivered = (usize, i64);
+
+/// Of a record whose offset nobody asks for.
+const NO_NUMBER: usize = usize::MAX;
+
 /// Why a transaction did not go through.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Nothing of it will ever be seen; the same can be tried again.
     Aborted(KafkaError),
     /// It may have been committed, or another producer has taken over: a new producer and a barrier tell.
@@ -39,7 +45,7 @@ pub(super) enum Failure {
 }
 
 /// The settings of the producer.
-pub(super) fn client_config(
+pub(crate) fn client_config(
     kafka: &KafkaConfig,
     transactional_id: Option<&str>,
 ) -> Result<ClientConfig, PropertyError> {
@@ -61,25 +67,16 @@ pub(super) fn client_config(
 }
 
 /// A producer with a transactional id; or, for `at_least_once`, an idempotent one without transactions.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     producer: BaseProducer<Deliveries>,
     transactional: bool,
     committed_at: Cell<Option<Instant>>,
 }
 
-/// Where a record must be known to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Track {
-    /// Nobody asks for its offset.
-    No,
-    /// Its offset is the last one that is asked for in its partition.
-    Partition(i32),
-}
-
 impl Writer {
     /// Makes the producer and initialises its id, if it has one: that aborts what an earlier producer of the
     /// same id left open, and fences it.
-    pub(super) fn init(config: &ClientConfig) -> Result<Self, KafkaError> {
+    pub(crate) fn init(config: &ClientConfig) -> Result<Self, KafkaError> {
         let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
         let transactional = config.get(TRANSACTIONAL_ID).is_some();
         if transactional {
@@ -89,12 +86,12 @@ impl Writer {
     }
 
     /// Whether the broker is done with the last transaction, as far as can be told.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.committed_at.get().is_none_or(|at| at.elapsed() >= MARKERS_TIME)
     }
 
     /// Begins a transaction.
-    pub(super) fn begin(&self) -> Result<(), Failure> {
+    pub(crate) fn begin(&self) -> Result<(), Failure> {
         self.deliveries().reset();
         if !self.transactional {
             return Ok(());
@@ -103,12 +100,12 @@ impl Writer {
     }
 
     /// Commits what was sent since [`begin`](Self::begin), with the consumed offsets if there are any. Gives the
-    /// offsets of the tracked records. Without transactions, the records are delivered when it returns, and the
+    /// offsets of the numbered records, but for those that [`delivered`](Self::delivered) gave. Without transactions, the records are delivered when it returns, and the
     /// consumed offsets are the caller's business.
-    pub(super) fn commit(
+    pub(crate) fn commit(
         &self,
         offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
-    ) -> Result<Vec<(i32, i64)>, Failure> {
+    ) -> Result<Vec<Delivered>, Failure> {
         self.drain().map_err(|error| self.give_up(error))?;
         if !self.transactional {
             return Ok(self.deliveries().take());
@@ -129,20 +126,17 @@ impl Writer {
         }
     }
 
-    /// Queues one record of the transaction.
-    pub(super) fn send(
+    /// Queues one record of the transaction. If it has a number, its offset will be told under it.
+    pub(crate) fn send(
         &self,
         topic: &str,
         partition: Option<i32>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: Option<OwnedHeaders>,
-        track: Track,
+        number: Option<usize>,
     ) -> Result<(), KafkaError> {
-        let opaque = match track {
-            Track::No => usize::MAX,
-            Track::Partition(partition) => usize::try_from(partition).unwrap_or(usize::MAX),
-        };
+        let opaque = number.unwrap_or(NO_NUMBER);
         let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, opaque);
         (record.partition, record.key, record.payload, record.headers) = (partition, key, value, headers);
         let mut full_since = None;
@@ -161,10 +155,10 @@ impl Writer {
         }
     }
 
-    /// Without transactions, waits until what was sent is delivered: what is sent from here on is not found
-    /// without it after a crash.
-    pub(super) fn settle(&self) -> Result<(), KafkaError> {
-        if self.transactional { Ok(()) } else { self.drain() }
+    /// Waits until what was sent is delivered; gives the offsets of the numbered records.
+    pub(crate) fn delivered(&self) -> Result<Vec<Delivered>, KafkaError> {
+        self.drain()?;
+        Ok(self.deliveries().take())
     }
 
     /// Waits until every record is delivered. Before the offsets are sent: a record must not land behind a
@@ -190,7 +184,7 @@ impl Writer {
     }
 
     /// Aborts the transaction after `error`.
-    pub(super) fn give_up(&self, error: KafkaError) -> Failure {
+    pub(crate) fn give_up(&self, error: KafkaError) -> Failure {
         if is_fatal(&error) {
             return Failure::Unknown(error);
         }
@@ -239,7 +233,7 @@ struct Deliveries {
 
 #[derive(Default)]
 struct Reports {
-    tracked: Vec<(i32, i64)>,
+    numbered: Vec<Delivered>,
     error: Option<KafkaError>,
 }
 
@@ -260,8 +254,8 @@ impl Deliveries {
         self.with(|reports| reports.error.take())
     }
 
-    fn take(&self) -> Vec<(i32, i64)> {
-        self.with(|reports| std::mem::take(&mut reports.tracked))
+    fn take(&self) -> Vec<Delivered> {
+        self.with(|reports| std::mem::take(&mut reports.numbered))
     }
 }
 
@@ -276,11 +270,8 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, report: &DeliveryResult<'_>, opaque: usize) {
         match report {
-            Ok(_) if opaque == usize::MAX => {}
-            Ok(record) => {
-                let place = (i32::try_from(opaque).unwrap_or(i32::MAX), record.offset());
-                self.with(|reports| reports.tracked.push(place));
-            }
+            Ok(_) if opaque == NO_NUMBER => {}
+            Ok(record) => self.with(|reports| reports.numbered.push((opaque, record.offset()))),
             Err((error, _)) => self.with(|reports| {
                 reports.error.get_or_insert_with(|| error.clone());
             }),

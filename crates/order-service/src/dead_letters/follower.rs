@@ -1,0 +1,43 @@
+//! Keeps the index current: reads the dead letter topic from its beginning, and goes on.
+
+use std::time::Duration;
+
+use rdkafka::Message;
+use rdkafka::error::KafkaError;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{Index, Source};
+
+/// How soon a stop is noticed.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Follows the topic until `stop`; blocks. Brokers that are away are waited for.
+///
+/// # Errors
+/// librdkafka refuses the settings.
+pub fn follow(source: &Source, index: &Index, stop: &CancellationToken) -> Result<(), KafkaError> {
+    let consumer = source.open(0)?;
+    let mut last = -1;
+    while !stop.is_cancelled() {
+        match consumer.poll(POLL) {
+            Some(Ok(record)) => {
+                if record.offset() <= last {
+                    warn!(topic = source.topic(), "the dead letter topic was made anew");
+                    index.clear();
+                }
+                last = record.offset();
+                index.take(&record);
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                if !index.is_loaded() {
+                    info!(topic = source.topic(), letters = index.stats().total, "dead letters read");
+                }
+                index.is_complete();
+            }
+            Some(Err(error)) => debug!(%error, "the dead letters cannot be read; librdkafka tries again"),
+            None => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! The dead letters in memory: what `/dlq` answers from.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use order_events::Reason;
+use rdkafka::Message;
+
+use super::{Category, Filed, Redrive};
+
+/// How many bytes of letters are kept, at most.
+const MAX_BYTES: usize = 256 << 20;
+
+/// A handle; cheap to clone. What does not fit is forgotten, the oldest letters first.
+#[derive(Clone)]
+pub struct Index(Arc<RwLock<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    /// The oldest first.
+    letters: VecDeque<Arc<Filed>>,
+    bytes: usize,
+    max_letters: usize,
+    /// The last redrive of each letter.
+    redrives: HashMap<i64, Redrive>,
+    /// The letter of a place in the events topic.
+    by_place: HashMap<(i32, i64), i64>,
+    stats: Stats,
+    /// The first offset that was not read.
+    next_offset: i64,
+    /// Whether the topic was read to its end once.
+    loaded: bool,
+}
+
+/// How many letters there are. All that are in the topic, unless retention took some since the service started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// All of them.
+    pub total: u64,
+    /// How many of them are in memory.
+    pub in_memory: usize,
+    /// By category; `None` is what other programs wrote.
+    pub categories: BTreeMap<Option<&'static str>, u64>,
+    /// By reason.
+    pub reasons: BTreeMap<Option<&'static str>, u64>,
+    /// How many were sent again.
+    pub redriven: u64,
+}
+
+/// Which letters are wanted; everything that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this category.
+    pub category: Option<Category>,
+    /// With this reason.
+    pub reason: Option<Reason>,
+    /// Of this order.
+    pub order_id: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, letter: &Filed) -> bool {
+        self.category.is_none_or(|category| letter.category == Some(category))
+            && self.reason.is_none_or(|reason| letter.reason == Some(reason))
+            && self.order_id.as_deref().is_none_or(|order_id| letter.order_id.as_deref() == Some(order_id))
+    }
+}
+
+/// A letter, and its last redrive.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The letter.
+    pub letter: Arc<Filed>,
+    /// When it was sent again.
+    pub redrive: Option<Redrive>,
+    /// The letter that its event became after that, if it did.
+    pub dead_again: Option<i64>,
+}
+
+impl Index {
+    /// Knows nothing yet, and keeps at most so many letters.
+    pub fn new(max_letters: usize) -> Self {
+        Self(Arc::new(RwLock::new(Inner { max_letters, ..Inner::default() })))
+    }
+
+    /// Takes a record of the dead letter topic; what was taken before is ignored.
+    pub fn take<M: Message>(&self, record: &M) {
+        let (redrive, offset) = (Redrive::of(record), record.offset());
+        let letter = redrive.is_none().then(|| Filed::of(record));
+        self.write(|inner| {
+            if offset < inner.next_offset {
+                return;
+            }
+            inner.next_offset = offset + 1;
+            inner.file(letter, redrive);
+        });
+    }
+
+    /// The topic was read to its end.
+    pub fn is_complete(&self) {
+        if !self.is_loaded() {
+            self.write(|inner| inner.loaded = true);
+        }
+    }
+
+    /// The topic is another one: forgets everything.
+    pub fn clear(&self) {
+        self.write(|inner| *inner = Inner { max_letters: inner.max_letters, ..Inner::default() });
+    }
+
+    /// Whether the topic was read to its end once.
+    pub fn is_loaded(&self) -> bool {
+        self.read(|inner| inner.loaded)
+    }
+
+    /// The first offset that was not read.
+    pub fn next_offset(&self) -> i64 {
+        self.read(|inner| inner.next_offset)
+    }
+
+    /// How many letters there are.
+    pub fn stats(&self) -> Stats {
+        self.read(|inner| Stats { in_memory: inner.letters.len(), ..inner.stats.clone() })
+    }
+
+    /// A page of the letters that `filter` takes, the newest first.
+    pub fn newest(&self, filter: &Filter, skip: usize, limit: usize) -> Vec<Found> {
+        self.read(|inner| {
+            let wanted = inner.letters.iter().rev().filter(|letter| filter.takes(letter));
+            wanted.skip(skip).take(limit).map(|letter| inner.found(letter.clone())).collect()
+        })
+    }
+
+    /// All letters that `filter` takes, the oldest first.
+    pub fn oldest(&self, filter: &Filter) -> Vec<Found> {
+        self.read(|inner| {
+            let wanted = inner.letters.iter().filter(|letter| filter.takes(letter));
+            wanted.map(|letter| inner.found(letter.clone())).collect()
+        })
+    }
+
+    /// The letter at an offset of the dead letter topic, if it is in memory.
+    pub fn get(&self, dlq_offset: i64) -> Option<Found> {
+        self.read(|inner| {
+            let at = inner.letters.binary_search_by_key(&dlq_offset, |letter| letter.dlq_offset).ok()?;
+            Some(inner.found(inner.letters[at].clone()))
+        })
+    }
+
+    /// What is known besides of a letter that is not in memory.
+    pub fn with_redrive(&self, letter: Filed) -> Found {
+        self.read(|inner| inner.found(Arc::new(letter)))
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Inner {
+    fn file(&mut self, letter: Option<Filed>, redrive: Option<Redrive>) {
+        if let Some(redrive) = redrive
+            && self.redrives.insert(redrive.dlq_offset, redrive).is_none()
+        {
+            self.stats.redriven += 1;
+        }
+        let Some(letter) = letter else { return };
+        self.stats.total += 1;
+        *self.stats.categories.entry(letter.category.map(Category::as_str)).or_default() += 1;
+        *self.stats.reasons.entry(letter.reason.map(Reason::as_str)).or_default() += 1;
+        self.bytes += letter.size();
+        if let Some(place) = letter.place() {
+            self.by_place.insert(place, letter.dlq_offset);
+        }
+        self.letters.push_back(Arc::new(letter));
+        while self.letters.len() > self.max_letters || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.letters.pop_front() else { break };
+            self.bytes -= oldest.size();
+            if let Some(place) = oldest.place()
+                && self.by_place.get(&place) == Some(&oldest.dlq_offset)
+            {
+                self.by_place.remove(&place);
+            }
+        }
+    }
+
+    fn found(&self, letter: Arc<Filed>) -> Found {
+        let redrive = self.redrives.get(&letter.dlq_offset).cloned();
+        let place = redrive.as_ref().map(|redrive| (redrive.partition, redrive.offset));
+        let dead_again = place.and_then(|place| self.by_place.get(&place).copied());
+        Found { letter, redrive, dead_again }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+    use crate::dead_letters::letter::to_kafka;
+    use crate::dead_letters::{DeadLetter, headers};
+    use crate::outcome::Rejection;
+
+    fn record(dlq_offset: i64, value: &[u8], headers: &[crate::fold::OriginalHeader]) -> OwnedMessage {
+        let key = Some(format!("ORD-{}", dlq_offset % 2).into_bytes());
+        let timestamp = Timestamp::CreateTime(1);
+        let headers = Some(to_kafka(headers));
+        OwnedMessage::new(Some(value.to_vec()), key, "dlq".to_owned(), timestamp, 0, dlq_offset, headers)
+    }
+
+    /// The letter of event `1:<offset>`.
+    fn letter(dlq_offset: i64, offset: i64, reason: Reason) -> OwnedMessage {
+        let letter = DeadLetter {
+            partition: 1,
+            offset,
+            timestamp: 5,
+            key: None,
+            value: None,
+            original_headers: Vec::new(),
+            rejection: Rejection { reason, detail: "why".to_owned() },
+            retries: 0,
+            failed_at: 7,
+        };
+        record(dlq_offset, b"value", &headers::of_letter(&letter, "order-events", "group"))
+    }
+
+    fn redrive(at: i64, of: i64, to: i64) -> OwnedMessage {
+        let note = Redrive {
+            dlq_offset: of,
+            attempt: 1,
+            at: 9,
+            by: None,
+            request_id: None,
+            forced: false,
+            partition: 1,
+            offset: to,
+        };
+        record(at, &serde_json::to_vec(&note).unwrap(), &note.headers())
+    }
+
+    fn offsets(found: &[Found]) -> Vec<i64> {
+        found.iter().map(|found| found.letter.dlq_offset).collect()
+    }
+
+    #[test]
+    fn letters_are_found_by_what_they_are_the_newest_first() {
+        let index = Index::new(100);
+        for offset in 0..6 {
+            let reason = if offset < 4 { Reason::Undecodable } else { Reason::ProcessingFailed };
+            index.take(&letter(offset, 10 + offset, reason));
+        }
+        assert_eq!(offsets(&index.newest(&Filter::default(), 1, 3)), [4, 3, 2]);
+        let retried = Filter { category: Some(Category::RetryThenDlq), ..Filter::default() };
+        assert_eq!(offsets(&index.newest(&retried, 0, 9)), [5, 4]);
+        let of_order = Filter {
+            order_id: Some("ORD-1".to_owned()),
+            reason: Some(Reason::Undecodable),
+            ..Filter::default()
+        };
+        assert_eq!(offsets(&index.oldest(&of_order)), [1, 3]);
+        let stats = index.stats();
+        assert_eq!((stats.total, stats.in_memory), (6, 6));
+        assert_eq!(stats.categories[&Some("NO_RETRY_DLQ")], 4);
+        let found = index.get(5).unwrap();
+        assert_eq!(found.letter.place(), Some((1, 15)));
+        assert_eq!((&*found.letter.message, found.letter.failed_at), ("why", 7));
+    }
+
+    #[test]
+    fn the_oldest_letters_make_room_and_are_counted_all_the_same() {
+        let index = Index::new(2);
+        for offset in 0..5 {
+            index.take(&letter(offset, offset, Reason::Undecodable));
+        }
+        assert_eq!(offsets(&index.newest(&Filter::default(), 0, 9)), [4, 3]);
+        assert_eq!((index.stats().total, index.stats().in_memory), (5, 2));
+        assert!(index.get(2).is_none());
+    }
+
+    #[test]
+    fn a_redrive_is_followed_to_its_end() {
+        let index = Index::new(100);
+        index.take(&letter(0, 10, Reason::UnknownOrder));
+        index.take(&redrive(1, 0, 20));
+        let found = index.get(0).unwrap();
+        assert_eq!((found.redrive.unwrap().offset, found.dead_again), (20, None));
+        // A note is no letter.
+        assert_eq!((index.stats().total, index.stats().redriven), (1, 1));
+        index.take(&letter(2, 20, Reason::UnknownOrder));
+        assert_eq!(index.get(0).unwrap().dead_again, Some(2));
+        // A copy of what is known changes nothing.
+        index.take(&letter(2, 20, Reason::UnknownOrder));
+        assert_eq!(index.stats().total, 2);
+    }
+}

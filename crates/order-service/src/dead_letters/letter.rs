@@ -1,0 +1,159 @@
+//! One dead letter: as it is written, and as it is filed when it is read back.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use order_events::Reason;
+use rdkafka::Message;
+use rdkafka::message::{Header, OwnedHeaders};
+
+use super::Category;
+use super::headers::{self, Read};
+use crate::fold::{HeldUpdate, OriginalHeader};
+use crate::outcome::Rejection;
+use crate::record;
+
+/// A record that could not be processed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The partition of the events topic that it was in.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// Its timestamp, in milliseconds since 1970; -1 if it had none.
+    pub timestamp: i64,
+    /// Its key, byte for byte.
+    pub key: Option<Vec<u8>>,
+    /// Its value, byte for byte; `None` for a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, in their order.
+    pub original_headers: Vec<OriginalHeader>,
+    /// Why.
+    pub rejection: Rejection,
+    /// How often it was tried again before.
+    pub retries: u32,
+    /// When it was given up, in milliseconds since 1970.
+    pub failed_at: i64,
+}
+
+impl DeadLetter {
+    /// Of a record as it was polled.
+    pub fn of_record<M: Message>(record: &M, rejection: Rejection, retries: u32, failed_at: i64) -> Self {
+        let original = record::original(record);
+        Self {
+            partition: record.partition(),
+            offset: record.offset(),
+            timestamp: original.timestamp,
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.payload().map(<[u8]>::to_vec),
+            original_headers: original.headers,
+            rejection,
+            retries,
+            failed_at,
+        }
+    }
+
+    /// Of an update that was held.
+    pub fn of_held(
+        partition: i32,
+        order_id: &str,
+        held: HeldUpdate,
+        rejection: Rejection,
+        failed_at: i64,
+    ) -> Self {
+        Self {
+            partition,
+            offset: held.event.offset,
+            timestamp: held.original.timestamp,
+            key: Some(order_id.as_bytes().to_vec()),
+            value: Some(held.original.value),
+            original_headers: held.original.headers,
+            rejection,
+            retries: 0,
+            failed_at,
+        }
+    }
+
+    /// The headers of the letter: the record's own, and what is known of its failure.
+    pub fn headers(&self, topic: &str, group: &str) -> OwnedHeaders {
+        to_kafka(&headers::of_letter(self, topic, group))
+    }
+}
+
+/// Headers as librdkafka takes them.
+pub(super) fn to_kafka(headers: &[OriginalHeader]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, header| {
+        all.insert(Header { key: &header.name, value: header.value.as_deref() })
+    })
+}
+
+/// A letter as it is kept in memory. What other programs wrote into the topic may lack anything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filed {
+    /// Its offset in the dead letter topic, which names it.
+    pub dlq_offset: i64,
+    /// The record's key, if it is text.
+    pub order_id: Option<CompactString>,
+    /// Why it failed.
+    pub reason: Option<Reason>,
+    /// How such failures are met.
+    pub category: Option<Category>,
+    /// Why, for people.
+    pub message: Box<str>,
+    /// How often it was tried again before it was given up.
+    pub retry_count: u32,
+    /// When it was given up, in milliseconds since 1970.
+    pub failed_at: i64,
+    /// The topic that the record was in.
+    pub topic: Option<Arc<str>>,
+    /// Its partition there.
+    pub partition: Option<i32>,
+    /// Its offset there.
+    pub offset: Option<i64>,
+    /// The record's value.
+    pub value: Option<Box<[u8]>>,
+    /// How often its event was sent again before it became this letter.
+    pub attempts: u32,
+    /// Where the event was before it was sent again for the first time.
+    pub origin: Option<(i32, i64)>,
+}
+
+impl Filed {
+    /// Reads a record of the dead letter topic.
+    pub fn of<M: Message>(record: &M) -> Self {
+        let original = record::original(record);
+        let read = Read(&original.headers);
+        let reason = read.number::<Reason>(headers::REASON);
+        let key = record.key().and_then(|key| str::from_utf8(key).ok());
+        Self {
+            dlq_offset: record.offset(),
+            order_id: key.map(CompactString::from),
+            reason,
+            category: read.text(headers::CATEGORY).and_then(Category::named).or(reason.map(Category::of)),
+            message: read.message().unwrap_or_default().into(),
+            retry_count: read.number(headers::RETRY_COUNT).unwrap_or_default(),
+            failed_at: read.failed_at().unwrap_or(original.timestamp),
+            topic: read.topic().map(Arc::from),
+            partition: read.partition(),
+            offset: read.offset(),
+            value: record.payload().map(Box::from),
+            attempts: read.number(headers::ATTEMPT).unwrap_or_default(),
+            origin: read.origin(),
+        }
+    }
+
+    /// Where its record is in the events topic.
+    pub fn place(&self) -> Option<(i32, i64)> {
+        self.partition.zip(self.offset)
+    }
+
+    /// When it was given up, as RFC 3339.
+    pub fn failed_at_text(&self) -> String {
+        headers::rfc3339(self.failed_at)
+    }
+
+    /// Roughly how much memory it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        size_of::<Self>() + self.message.len() + self.value.as_ref().map_or(0, |value| value.len())
+    }
+}

@@ -1,0 +1,29 @@
+//! Dead letters: records that could not be processed, with why, and with everything that is needed to send them
+//! again.
+//!
+//! The pipeline writes a [`DeadLetter`] in its batch's transaction. Every instance follows the dead letter topic
+//! ([`follow`]) into an [`Index`] that answers `/dlq`; a [`Redriver`] sends letters back to the events topic.
+
+mod category;
+mod follower;
+mod headers;
+mod index;
+mod letter;
+mod limit;
+mod redrive;
+mod redriver;
+mod source;
+
+pub use self::category::Category;
+pub use self::follower::follow;
+pub(crate) use self::headers::redrive_origin;
+pub use self::index::{Filter, Found, Index, Stats};
+pub use self::letter::{DeadLetter, Filed};
+pub use self::limit::{Bounds, Limit, Tally, Window};
+pub use self::redrive::Redrive;
+pub use self::redriver::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};
+pub use self::source::{Source, SourceError};
+
+/// The partition that holds the letters, and the notes of those that were sent again; a topic that somebody made
+/// with more partitions has the others empty. An offset is enough to name a letter.
+pub const PARTITION: i32 = 0;

@@ -1,0 +1,56 @@
+//! The note that a letter was sent again. It is a record of the dead letter topic, so that it is as durable as the
+//! letter, and every instance finds both in the same place.
+
+use rdkafka::Message;
+use serde::{Deserialize, Serialize};
+
+use super::headers::{self, Read};
+use crate::fold::OriginalHeader;
+use crate::record;
+
+/// That a letter was sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redrive {
+    /// The letter's offset in the dead letter topic.
+    pub dlq_offset: i64,
+    /// How often its event was sent again, with this time.
+    pub attempt: u32,
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+    /// Who asked for it, if they said so.
+    pub by: Option<String>,
+    /// The `x-request-id` of the request that did, by which the log has more.
+    pub request_id: Option<String>,
+    /// Whether doubts were overruled.
+    pub forced: bool,
+    /// Where the event is now: the partition of the events topic.
+    pub partition: i32,
+    /// Where the event is now: the offset.
+    pub offset: i64,
+}
+
+impl Redrive {
+    /// Reads the note in a record of the dead letter topic, if it is one.
+    pub fn of<M: Message>(record: &M) -> Option<Self> {
+        let original = record::original(record);
+        let read = Read(&original.headers);
+        // A letter may hold anything; only a note says whose note it is, and is its own proof.
+        let of: i64 = read.number(headers::REDRIVE_OF)?;
+        let note: Self = serde_json::from_slice(record.payload()?).ok()?;
+        (note.dlq_offset == of).then_some(note)
+    }
+
+    /// The headers of the note.
+    pub(super) fn headers(&self) -> Vec<OriginalHeader> {
+        vec![
+            headers::header(headers::REDRIVE_OF, self.dlq_offset.to_string().into()),
+            headers::header("content-type", b"application/json".to_vec()),
+        ]
+    }
+
+    /// When, as RFC 3339.
+    pub fn at_text(&self) -> String {
+        headers::rfc3339(self.at)
+    }
+}

@@ -1,0 +1,164 @@
+//! The dead letter topic, read by offset.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use order_events::ClientLog;
+use order_events::config::{KafkaConfig, PropertyError};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedMessage;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use thiserror::Error;
+
+use super::{Index, PARTITION};
+
+/// How long the brokers may take to give what is there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// How far the next letter may be for reading up to it; beyond, the position is changed.
+const READ_THROUGH: i64 = 500;
+
+/// Why the topic could not be read.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The brokers do not answer, or refuse.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// It took too long.
+    #[error("the brokers did not give the records of {topic} within {PATIENCE:?}")]
+    TimedOut {
+        /// The dead letter topic.
+        topic: String,
+    },
+}
+
+/// Opens the topic as often as it is asked; cheap to clone.
+#[derive(Clone)]
+pub struct Source {
+    config: ClientConfig,
+    topic: String,
+}
+
+impl Source {
+    /// Nothing is opened yet.
+    ///
+    /// # Errors
+    /// The user set a property that the guarantee rests on otherwise.
+    pub fn new(kafka: &KafkaConfig, group: &str, topic: &str) -> Result<Self, PropertyError> {
+        let config = kafka.client(
+            &[
+                ("client.id", "order-service-dead-letters"),
+                ("fetch.wait.max.ms", "100"),
+                ("reconnect.backoff.max.ms", "500"),
+                ("queued.max.messages.kbytes", "4096"),
+            ],
+            &[
+                // librdkafka wants a name, although nothing is committed under it.
+                ("group.id", group),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("enable.partition.eof", "true"),
+                ("isolation.level", "read_committed"),
+                // Retention may take what was asked for.
+                ("auto.offset.reset", "earliest"),
+            ],
+        )?;
+        Ok(Self { config, topic: topic.to_owned() })
+    }
+
+    /// The dead letter topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// A consumer of the topic from this offset on.
+    pub(super) fn open(&self, from: i64) -> Result<BaseConsumer<ClientLog>, KafkaError> {
+        let consumer: BaseConsumer<ClientLog> = self.config.create_with_context(ClientLog)?;
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&self.topic, PARTITION, Offset::Offset(from))?;
+        consumer.assign(&assignment)?;
+        Ok(consumer)
+    }
+
+    /// The records at these offsets, which must ascend; those that are not there (any more) are missing.
+    ///
+    /// # Errors
+    /// The brokers are away.
+    pub fn read(&self, offsets: &[i64]) -> Result<HashMap<i64, OwnedMessage>, SourceError> {
+        let mut records = HashMap::with_capacity(offsets.len());
+        let Some(mut next) = offsets.first().copied() else { return Ok(records) };
+        let (consumer, deadline) = (self.open(next)?, Instant::now() + PATIENCE);
+        for offset in offsets {
+            if offset - next > READ_THROUGH {
+                consumer.seek(&self.topic, PARTITION, Offset::Offset(*offset), PATIENCE)?;
+                next = *offset;
+            }
+            while next <= *offset {
+                match self.poll(&consumer, deadline)? {
+                    Some(record) => {
+                        next = record.offset() + 1;
+                        if record.offset() == *offset {
+                            records.insert(*offset, record);
+                        }
+                    }
+                    None => return Ok(records),
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Reads the topic up to where it ends now into the index: after that, the index has every letter and every
+    /// redrive that was committed before.
+    ///
+    /// # Errors
+    /// The brokers are away, or an open transaction hides the end.
+    pub(super) fn catch_up(&self, index: &Index) -> Result<(), SourceError> {
+        let deadline = Instant::now() + PATIENCE;
+        let consumer = self.open(index.next_offset())?;
+        let mut config = self.config.clone();
+        let everything: BaseConsumer<ClientLog> =
+            config.set("isolation.level", "read_uncommitted").create_with_context(ClientLog)?;
+        let (_, end) = everything.fetch_watermarks(&self.topic, PARTITION, PATIENCE)?;
+        // Until the transactions that were open are closed, what lies behind them cannot be seen.
+        while consumer.fetch_watermarks(&self.topic, PARTITION, PATIENCE)?.1 < end {
+            if Instant::now() > deadline {
+                return Err(self.timed_out());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // The end of a fetch that was on its way may be an older one.
+        drop(consumer);
+        let consumer = self.open(index.next_offset())?;
+        while let Some(record) = self.poll(&consumer, deadline)? {
+            index.take(&record);
+        }
+        index.is_complete();
+        Ok(())
+    }
+
+    /// The next record; `None` at the end.
+    fn poll(
+        &self,
+        consumer: &BaseConsumer<ClientLog>,
+        deadline: Instant,
+    ) -> Result<Option<OwnedMessage>, SourceError> {
+        loop {
+            match consumer.poll(POLL) {
+                Some(Ok(record)) => return Ok(Some(record.detach())),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+                // librdkafka tries again by itself.
+                Some(Err(_)) | None if Instant::now() < deadline => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => return Err(self.timed_out()),
+            }
+        }
+    }
+
+    fn timed_out(&self) -> SourceError {
+        SourceError::TimedOut { topic: self.topic.clone() }
+    }
+}

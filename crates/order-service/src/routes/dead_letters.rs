@@ -1,0 +1,225 @@
+//! `GET /dlq/...`: the dead letters, from memory.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use order_events::codec::DecodeError;
+use order_events::{EventOutcome, OrderEvent, OrderId, Reason};
+use serde::Serialize;
+use service_runtime::{Fault, Problem};
+use tokio::task::spawn_blocking;
+
+use crate::dead_letters::{Category, Filed, Filter, Found, Redrive};
+use crate::error;
+use crate::query::{Query, whole_number};
+use crate::state::{AppState, View};
+
+const DEFAULT_LIMIT: usize = 10;
+const MAX_LIMIT: usize = 1000;
+
+/// What other programs wrote has no category or reason that is known here.
+const UNKNOWN: &str = "UNKNOWN";
+
+#[derive(Serialize)]
+pub(super) struct Stats {
+    total_messages: u64,
+    /// How many of them [`list`] can show.
+    in_memory: usize,
+    redriven: u64,
+    error_categories: BTreeMap<&'static str, u64>,
+    reasons: BTreeMap<&'static str, u64>,
+    topic: String,
+}
+
+pub(super) async fn stats(State(state): State<AppState>) -> Result<Json<Stats>, Problem> {
+    let stats = state.letters()?.stats();
+    let named = |counts: BTreeMap<Option<&'static str>, u64>| {
+        counts.into_iter().map(|(name, count)| (name.unwrap_or(UNKNOWN), count)).collect()
+    };
+    Ok(Json(Stats {
+        total_messages: stats.total,
+        in_memory: stats.in_memory,
+        redriven: stats.redriven,
+        error_categories: named(stats.categories),
+        reasons: named(stats.reasons),
+        topic: state.dead_letter_source.topic().to_owned(),
+    }))
+}
+
+#[derive(Serialize)]
+pub(super) struct Page {
+    messages: Vec<Message>,
+    count: usize,
+    limit: usize,
+    offset: usize,
+}
+
+/// One letter, as clients see it.
+#[derive(Serialize)]
+pub(super) struct Message {
+    #[serde(rename = "orderId")]
+    order_id: Option<String>,
+    error_category: Option<&'static str>,
+    reason: Option<&'static str>,
+    error_message: String,
+    retry_count: u32,
+    /// When it failed, RFC 3339.
+    timestamp: String,
+    original_topic: Option<String>,
+    original_partition: Option<i32>,
+    original_offset: Option<i64>,
+    /// Base64.
+    original_value: Option<String>,
+    /// The value, if it is an event and its schema is known here.
+    event: Option<OrderEvent>,
+    dlq_offset: i64,
+    redrive: Option<RedriveView>,
+}
+
+/// A redrive, and what has become of the event.
+#[derive(Serialize)]
+pub(super) struct RedriveView {
+    attempt: u32,
+    /// RFC 3339.
+    at: String,
+    by: Option<String>,
+    request_id: Option<String>,
+    forced: bool,
+    /// Where the event is now: `<partition>:<offset>`.
+    position: String,
+    outcome: EventOutcome,
+    reason: Option<&'static str>,
+    /// The letter that it became, if it could not be processed again.
+    dead_again: Option<i64>,
+}
+
+impl Message {
+    fn new(found: Found, view: &View) -> Self {
+        let Found { letter, redrive, dead_again } = found;
+        let value = letter.value.as_deref();
+        Self {
+            order_id: letter.order_id.as_ref().map(ToString::to_string),
+            error_category: letter.category.map(Category::as_str),
+            reason: letter.reason.map(Reason::as_str),
+            error_message: letter.message.to_string(),
+            retry_count: letter.retry_count,
+            timestamp: letter.failed_at_text(),
+            original_topic: letter.topic.as_deref().map(str::to_owned),
+            original_partition: letter.partition,
+            original_offset: letter.offset,
+            original_value: value.map(|value| STANDARD.encode(value)),
+            event: view.events.decode(value).ok(),
+            dlq_offset: letter.dlq_offset,
+            redrive: redrive.map(|redrive| RedriveView::new(&redrive, dead_again, view)),
+        }
+    }
+}
+
+impl RedriveView {
+    fn new(redrive: &Redrive, dead_again: Option<i64>, view: &View) -> Self {
+        let partition = usize::try_from(redrive.partition).unwrap_or(usize::MAX);
+        let known = view.processed.look(partition, redrive.offset);
+        let (outcome, reason) = known.map_or((EventOutcome::Forgotten, None), |known| known.outcome());
+        Self {
+            attempt: redrive.attempt,
+            at: redrive.at_text(),
+            by: redrive.by.clone(),
+            request_id: redrive.request_id.clone(),
+            forced: redrive.forced,
+            position: format!("{}:{}", redrive.partition, redrive.offset),
+            outcome,
+            reason: reason.map(Reason::as_str),
+            dead_again,
+        }
+    }
+}
+
+pub(super) async fn list(State(state): State<AppState>, mut query: Query) -> Result<Json<Page>, Problem> {
+    let limit = number(&mut query, "limit", DEFAULT_LIMIT, limit);
+    let skip = number(&mut query, "offset", 0, |text| {
+        usize::try_from(whole_number(text)?).map_err(|e| e.to_string())
+    });
+    let category =
+        query.optional(&["category", "error_category"]).map(|name| parse_category(&name)).transpose();
+    let reason = query.optional(&["reason"]).map(|name| parse_reason(&name)).transpose();
+    let order_id = query.optional(&["orderId", "order_id"]);
+    let order_id = order_id.map(|id| parse_order_id(&id, &state)).transpose();
+    let (category, reason) = (query.checked("category", category), query.checked("reason", reason));
+    let order_id = query.checked("orderId", order_id);
+    let filter = category.zip(reason).zip(order_id);
+    let filter = filter.map(|((category, reason), order_id)| Filter { category, reason, order_id });
+    let ((limit, offset), filter) = query.finish(limit.zip(skip).zip(filter))?;
+    let (letters, view) = (state.letters()?, state.view()?);
+    let found = letters.newest(&filter, offset, limit);
+    let messages: Vec<Message> = found.into_iter().map(|found| Message::new(found, view)).collect();
+    Ok(Json(Page { count: messages.len(), messages, limit, offset }))
+}
+
+fn number(
+    query: &mut Query,
+    name: &str,
+    default: usize,
+    parse: impl FnOnce(&str) -> Result<usize, String>,
+) -> Option<usize> {
+    match query.optional(&[name]) {
+        Some(text) => query.checked(name, parse(&text)),
+        None => Some(default),
+    }
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MAX_LIMIT).contains(number));
+    number.ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
+}
+
+pub(super) fn parse_category(name: &str) -> Result<Category, String> {
+    let names = || Category::ALL.map(Category::as_str).join(", ");
+    Category::named(name).ok_or_else(|| format!("must be one of {}", names()))
+}
+
+pub(super) fn parse_reason(name: &str) -> Result<Reason, String> {
+    let names = || Reason::ALL.map(Reason::as_str).join(", ");
+    name.parse().map_err(|_| format!("must be one of {}", names()))
+}
+
+pub(super) fn parse_order_id(typed: &str, state: &AppState) -> Result<String, String> {
+    let parsed = OrderId::parse(typed, &state.orders.order_id_prefix);
+    parsed.map(OrderId::into_string).map_err(|error| error.to_string())
+}
+
+pub(super) fn parse_offset(text: &str) -> Result<i64, Problem> {
+    whole_number(text).map_err(|detail| Problem::invalid(vec![Fault::path("dlq_offset", detail)]))
+}
+
+pub(super) async fn one(
+    State(state): State<AppState>,
+    Path(dlq_offset): Path<String>,
+) -> Result<Json<Message>, Problem> {
+    let dlq_offset = parse_offset(&dlq_offset)?;
+    let (letters, view) = (state.letters()?, state.view()?);
+    let found = match letters.get(dlq_offset) {
+        Some(found) => found,
+        None => letters.with_redrive(stored(&state, dlq_offset).await?),
+    };
+    if let Err(DecodeError::SchemaNeeded(id)) = view.events.decode(found.letter.value.as_deref()) {
+        // If it cannot be had, the letter is shown without its event.
+        let _ = view.events.fetch_schema(id).await;
+    }
+    Ok(Json(Message::new(found, view)))
+}
+
+/// A letter that is in the topic, but not in memory any more.
+async fn stored(state: &AppState, dlq_offset: i64) -> Result<Filed, Problem> {
+    let unknown = || error::unknown_dead_letter(dlq_offset);
+    if dlq_offset >= state.letters()?.next_offset() {
+        return Err(unknown());
+    }
+    let source = state.dead_letter_source.clone();
+    let read = spawn_blocking(move || source.read(&[dlq_offset])).await.map_err(error::internal)?;
+    let record = read.map_err(|error| error::letter_unreadable(&error))?.remove(&dlq_offset);
+    let letter = record.filter(|record| Redrive::of(record).is_none());
+    letter.map(|letter| Filed::of(&letter)).ok_or_else(unknown)
+}

@@ -1,0 +1,211 @@
+//! `POST /dlq/.../redrive`: dead letters go back to the events topic.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use service_runtime::{Fault, Problem};
+
+use super::dead_letters::{parse_category, parse_offset, parse_order_id, parse_reason};
+use crate::dead_letters::{Filter, Redrive, RedriveRequest, Report, Which};
+use crate::error;
+use crate::state::AppState;
+
+const SETTING: &str = "ADMIN_TOKEN";
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+const MAX_NAME: usize = 128;
+
+/// What was sent again, and where it is now.
+#[derive(Serialize)]
+pub(super) struct Redriven {
+    dlq_offset: i64,
+    attempt: u32,
+    /// RFC 3339.
+    at: String,
+    by: Option<String>,
+    forced: bool,
+    topic: String,
+    partition: i32,
+    offset: i64,
+    /// `<partition>:<offset>`.
+    position: String,
+    /// Where to see what becomes of it.
+    follow: String,
+}
+
+impl Redriven {
+    fn new(redrive: Redrive, topic: &str) -> Self {
+        let Redrive { dlq_offset, attempt, partition, offset, .. } = redrive;
+        Self {
+            dlq_offset,
+            attempt,
+            at: redrive.at_text(),
+            by: redrive.by,
+            forced: redrive.forced,
+            topic: topic.to_owned(),
+            partition,
+            offset,
+            position: format!("{partition}:{offset}"),
+            follow: format!("/events/{topic}/{partition}/{offset}"),
+        }
+    }
+}
+
+/// What was done with several letters.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Bulk {
+    dry_run: bool,
+    redriven: Vec<Redriven>,
+    refused: Vec<Refused>,
+    /// How many more there are; the same request takes the next ones.
+    remaining: usize,
+}
+
+/// A letter that was not sent again.
+#[derive(Serialize)]
+struct Refused {
+    dlq_offset: i64,
+    /// As the answer for this letter alone would tell it.
+    problem: Value,
+}
+
+pub(super) async fn one(
+    State(state): State<AppState>,
+    Path(dlq_offset): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Redriven>, Problem> {
+    admit(&state, &headers)?;
+    let dlq_offset = parse_offset(&dlq_offset)?;
+    let mut body = Body::parse(&body)?;
+    let (force, by) = (body.flag("force"), body.name("requestedBy"));
+    body.finish(&["force", "requestedBy"])?;
+    let request = RedriveRequest {
+        which: Which::One(dlq_offset),
+        force,
+        dry_run: false,
+        by,
+        request_id: request_id(&headers),
+    };
+    let Report { redriven, refused, .. } = redrive(&state, request).await?;
+    match (redriven.into_iter().next(), refused.first()) {
+        (Some(redrive), _) => Ok(Json(Redriven::new(redrive, &state.topic))),
+        (None, Some((_, refusal))) => Err(error::refused(dlq_offset, refusal)),
+        (None, None) => Err(error::unknown_dead_letter(dlq_offset)),
+    }
+}
+
+pub(super) async fn some(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Bulk>, Problem> {
+    admit(&state, &headers)?;
+    let mut body = Body::parse(&body)?;
+    let filter = Filter {
+        category: body.text("category", parse_category),
+        reason: body.text("reason", parse_reason),
+        order_id: body.text("orderId", |id| parse_order_id(id, &state)),
+    };
+    let (limit, force, dry_run) = (body.limit(), body.flag("force"), body.flag("dryRun"));
+    let by = body.name("requestedBy");
+    body.finish(&["category", "reason", "orderId", "limit", "force", "dryRun", "requestedBy"])?;
+    let which = Which::Some(filter, limit);
+    let request = RedriveRequest { which, force, dry_run, by, request_id: request_id(&headers) };
+    let Report { redriven, refused, remaining } = redrive(&state, request).await?;
+    let redriven = redriven.into_iter().map(|redrive| Redriven::new(redrive, &state.topic)).collect();
+    let refused = refused.iter().map(|(dlq_offset, refusal)| Refused {
+        dlq_offset: *dlq_offset,
+        problem: error::refused(*dlq_offset, refusal).to_json(),
+    });
+    Ok(Json(Bulk { dry_run, redriven, refused: refused.collect(), remaining }))
+}
+
+fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
+    state.admin_token.as_ref().map_or(Ok(()), |token| token.check(headers, SETTING))
+}
+
+async fn redrive(state: &AppState, request: RedriveRequest) -> Result<Report, Problem> {
+    // Whether an update is superseded can only be told with all orders.
+    let view = state.restored_view()?;
+    state.letters()?;
+    view.redriver.redrive(request).await.map_err(|error| error::redrive_failed(&error))
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned)
+}
+
+/// An optional JSON object, read so that every fault is told at once.
+struct Body {
+    fields: Map<String, Value>,
+    faults: Vec<Fault>,
+}
+
+impl Body {
+    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let fields = match serde_json::from_slice(if bytes.trim_ascii().is_empty() { b"{}" } else { bytes }) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(_) => return Err(Problem::invalid(vec![Fault::body("", "must be a JSON object")])),
+            Err(error) => {
+                return Err(Problem::invalid(vec![Fault::body("", format!("is not JSON: {error}"))]));
+            }
+        };
+        Ok(Self { fields, faults: Vec::new() })
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        match self.fields.get(name) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(_) => self.fault(name, "must be true or false").unwrap_or_default(),
+        }
+    }
+
+    fn text<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match self.fields.get(name) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => match parse(text) {
+                Ok(value) => Some(value),
+                Err(detail) => self.fault(name, detail),
+            },
+            Some(_) => self.fault(name, "must be text"),
+        }
+    }
+
+    fn name(&mut self, name: &str) -> Option<String> {
+        self.text(name, |text| match text.trim() {
+            text if text.len() <= MAX_NAME && !text.chars().any(char::is_control) => Ok(text.to_owned()),
+            _ => Err(format!("must be at most {MAX_NAME} bytes, without control characters")),
+        })
+    }
+
+    fn limit(&mut self) -> usize {
+        let Some(value) = self.fields.get("limit").filter(|value| !value.is_null()) else {
+            return DEFAULT_LIMIT;
+        };
+        let limit = value.as_u64().and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        limit
+            .or_else(|| self.fault("limit", format!("must be a whole number from 1 to {MAX_LIMIT}")))
+            .unwrap_or_default()
+    }
+
+    fn fault<T>(&mut self, name: &str, detail: impl Into<String>) -> Option<T> {
+        self.faults.push(Fault::body(name, detail));
+        None
+    }
+
+    /// # Errors
+    /// A 400 with every fault; a field that nobody knows is one, since it may be a filter with a typing mistake.
+    fn finish(mut self, known: &[&str]) -> Result<(), Problem> {
+        let unknown = self.fields.keys().filter(|name| !known.contains(&name.as_str()));
+        let expected = format!("is not known; expected are {}", known.join(", "));
+        self.faults.extend(unknown.map(|name| Fault::body(name, expected.clone())));
+        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
+    }
+}
