@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -38,6 +38,13 @@ impl Topic {
         for element in truncated.elements() {
             element.error().unwrap();
         }
+    }
+
+    /// Sets one of its settings.
+    pub async fn configure(&self, name: &str, value: &str) {
+        let config = AlterConfig::new(ResourceSpecifier::Topic(self.name())).set(name, value);
+        let altered = self.admin().alter_configs([&config], &options()).await.unwrap();
+        altered.into_iter().next().unwrap().unwrap();
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {

@@ -46,7 +46,11 @@ impl<'a> TopicSpec<'a> {
             name,
             partitions,
             replication_factor: args.topic_replication_factor,
-            settings: &[("cleanup.policy", COMPACT), ("segment.bytes", "134217728")],
+            settings: &[
+                ("cleanup.policy", COMPACT),
+                ("segment.bytes", "134217728"),
+                ("max.message.bytes", MAX_MESSAGE_BYTES),
+            ],
         }
     }
 
@@ -56,12 +60,20 @@ impl<'a> TopicSpec<'a> {
             name,
             partitions: 1,
             replication_factor: args.topic_replication_factor,
-            settings: &[("cleanup.policy", "delete"), ("retention.ms", "2592000000")],
+            settings: &[
+                ("cleanup.policy", "delete"),
+                ("retention.ms", "2592000000"),
+                ("max.message.bytes", MAX_MESSAGE_BYTES),
+            ],
         }
     }
 }
 
 const COMPACT: &str = "compact";
+
+/// What is made of an event is a little larger than the event: the largest that a broker takes by default, 1 MiB,
+/// must still fit.
+const MAX_MESSAGE_BYTES: &str = "4194304";
 
 /// Why a topic is not as it should be.
 #[derive(Debug, Error)]

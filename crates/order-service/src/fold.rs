@@ -15,6 +15,9 @@ pub const MAX_REMEMBERED: usize = 64;
 /// How many updates may wait for one order's CREATE.
 pub const MAX_HELD: usize = 16;
 
+/// How many bytes the records of an order's waiting updates may have: the order's state is one record.
+pub const MAX_HELD_BYTES: usize = 512 << 10;
+
 /// How many updates of one partition may wait in all; of a kilobyte each, 100 MB.
 pub const MAX_HELD_IN_ALL: usize = 100_000;
 
@@ -69,6 +72,14 @@ pub struct OriginalRecord {
     pub timestamp: i64,
     /// In their order.
     pub headers: Vec<OriginalHeader>,
+}
+
+impl OriginalRecord {
+    /// How many bytes of content it has.
+    pub fn size(&self) -> usize {
+        let header = |header: &OriginalHeader| header.name.len() + header.value.as_ref().map_or(0, Vec::len);
+        self.value.len() + self.headers.iter().map(header).sum::<usize>()
+    }
 }
 
 /// One header of a record.
@@ -226,12 +237,15 @@ fn hold_update(
     now: i64,
 ) -> Folded {
     let mut state = state.unwrap_or_default();
-    let outcome = if state.held.len() >= MAX_HELD || rules.update_grace.is_zero() {
+    let original = original();
+    let bytes: usize = state.held.iter().map(|held| held.original.size()).sum();
+    let is_full = state.held.len() >= MAX_HELD || bytes + original.size() > MAX_HELD_BYTES;
+    let outcome = if is_full || rules.update_grace.is_zero() {
         reject(Reason::UnknownOrder, "the order does not exist")
     } else {
         let grace = i64::try_from(rules.update_grace.as_millis()).unwrap_or(i64::MAX);
         let give_up_at = now.saturating_add(grace);
-        state.held.push(HeldUpdate { event, status, give_up_at, original: original() });
+        state.held.push(HeldUpdate { event, status, give_up_at, original });
         Outcome::Held
     };
     Folded { state: state.or_nothing(), outcome, released: Vec::new() }
@@ -296,14 +310,15 @@ mod tests {
         id: u8,
         offset: i64,
         payload: Payload,
+        redriven_from: Option<i64>,
     }
 
     fn incoming(id: u8, offset: i64, payload: Payload) -> Case {
-        Case { id, offset, payload }
+        Case { id, offset, payload, redriven_from: None }
     }
 
     fn fold_case(state: Option<OrderState>, case: Case, rules: &Rules, now: i64) -> Folded {
-        let Case { id, offset, payload } = case;
+        let Case { id, offset, payload, redriven_from } = case;
         let event_type: EventType = payload.event_type();
         let event = OrderEvent { event_type, order_id: "ORD-1".into(), timestamp: "t".into(), payload };
         let original = || OriginalRecord { value: vec![id], timestamp: 1000 + offset, headers: Vec::new() };
@@ -312,7 +327,7 @@ mod tests {
             key: EventKey([id; 16]),
             offset,
             timestamp: 1000 + offset,
-            redriven_from: None,
+            redriven_from,
             may_wait: id != TOO_MANY,
             original: &original,
         };
@@ -360,6 +375,53 @@ mod tests {
         match outcome {
             Outcome::DeadLettered(rejection) => Some(rejection.reason),
             _ => None,
+        }
+    }
+
+    #[test]
+    fn an_update_that_is_sent_again_does_not_undo_a_later_one() {
+        let again =
+            |id, offset, status, from| Case { redriven_from: Some(from), ..update(id, offset, status) };
+        let (state, outcomes) = run(
+            &LENIENT,
+            [
+                create(1, 7),
+                // Both came before the order, in this order.
+                again(2, 10, "pending", 3),
+                again(3, 11, "confirmed", 4),
+                update(4, 12, "shipped"),
+                again(5, 13, "processing", 8),
+            ],
+        );
+        let rejected: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.name() != "applied").collect();
+        assert!(matches!(rejected.as_slice(), [(13, Outcome::DeadLettered(_))]), "{rejected:?}");
+        assert_eq!(state.unwrap().order.unwrap().status, "shipped");
+    }
+
+    #[test]
+    fn what_waits_for_an_order_is_bounded_in_bytes() {
+        let large =
+            || OriginalRecord { value: vec![0; MAX_HELD_BYTES / 2], timestamp: 0, headers: Vec::new() };
+        let mut state = None;
+        for offset in 0..3 {
+            let event = OrderEvent {
+                event_type: EventType::Update,
+                order_id: "ORD-1".into(),
+                timestamp: "t".into(),
+                payload: Payload::Update(UpdateOrderPayload { status: "pending".into() }),
+            };
+            let incoming = Incoming {
+                event,
+                key: EventKey([u8::try_from(offset).unwrap(); 16]),
+                offset,
+                timestamp: 0,
+                redriven_from: None,
+                may_wait: true,
+                original: &large,
+            };
+            let folded = fold(state, incoming, &LENIENT, 0);
+            assert_eq!(folded.outcome == Outcome::Held, offset < 2, "{offset}");
+            state = folded.state;
         }
     }
 

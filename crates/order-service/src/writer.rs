@@ -55,6 +55,8 @@ pub(crate) fn client_config(
         &[
             ("client.id", "order-service"),
             ("linger.ms", "0"),
+            // What is made of the largest event must fit.
+            ("message.max.bytes", "4000000"),
             ("retry.backoff.ms", "2"),
             ("retry.backoff.max.ms", "100"),
             ("reconnect.backoff.max.ms", "500"),

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_letter_tells_its_failure_in_the_words_of_spring_of_connect_and_of_ours() {
         let own = header("own", vec![0, 0xff]);
-        let headers = of_letter(&letter(vec![own.clone()]), "order-events", "group");
+        let headers = of_letter(&letter(vec![own]), "order-events", "group");
         let expected: [(&str, &[u8]); 16] = [
             ("own", &[0, 0xff]),
             ("kafka_dlt-original-topic", b"order-events"),
