@@ -32,11 +32,22 @@ impl Worker {
             Change::Revoked(numbers) => (numbers, false),
         };
         for index in numbers.iter().filter_map(|number| usize::try_from(*number).ok()) {
-            if index < self.partitions.len() {
-                self.change_owner(index, assigned, backlog)?;
+            if index >= self.partitions.len() {
+                return Err(self.partitions_added());
             }
+            self.change_owner(index, assigned, backlog)?;
         }
         Ok(())
+    }
+
+    /// The group gave a partition that was not there at boot. Its events could not be kept, and an order's events
+    /// may now be in two partitions.
+    fn partitions_added(&self) -> PipelineError {
+        PipelineError::PartitionsAdded {
+            topic: self.pipeline.topics.events.clone(),
+            had: self.partitions.len(),
+            changelog: self.pipeline.topics.changelog.clone(),
+        }
     }
 
     /// The consumer is lost, and with it all that the group had given.
