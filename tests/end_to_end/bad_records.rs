@@ -1,6 +1,7 @@
 //! Records that are no events do not stop the events behind them.
 
-use end_to_end_tests::{World, eventually};
+use end_to_end_tests::{World, eventually, python};
+use tokio::task::block_in_place;
 
 #[tokio::test]
 async fn consumption_goes_on_behind_every_kind_of_rubbish() {
@@ -48,4 +49,34 @@ async fn consumption_goes_on_behind_every_kind_of_rubbish() {
     }
     let ids = orders.get(&format!("/getAllOrderIdsFromTopic?topic={}", world.topic())).await;
     assert_eq!(ids.json["orderIds"], serde_json::json!(["ORDER-1"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_whose_name_is_not_text_is_one_dead_letter() {
+    let world = World::shared().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    cart.create("ORDER-1", 2).await;
+    let value = world.events().read().remove(0).value.unwrap();
+    let value: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+    let servers = world.stack().bootstrap_servers();
+    block_in_place(|| python::run("odd_headers.py", &[&servers, world.topic(), "ORDER-1"], &value));
+    cart.update("ORDER-1", "shipped").await;
+    orders.order("ORDER-1", |order| order["status"] == "shipped").await;
+    let letters = world.dead_letters().read();
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!(letter.header("dlq-reason").as_deref(), Some("invalid_event"));
+    // What can be kept of its headers is.
+    assert_eq!(letter.header("fine").as_deref(), Some("1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_record_that_a_broker_takes_is_one_dead_letter() {
+    let world = World::shared().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    let large = vec![b'x'; 1_048_400];
+    world.events().write(Some(b"ORDER-1"), Some(&large), &[]).await;
+    cart.create("ORDER-1", 1).await;
+    orders.order("ORDER-1", |_| true).await;
+    let letters = world.dead_letters().read();
+    assert_eq!((letters.len(), letters[0].value.as_ref()), (1, Some(&large)));
 }

@@ -168,3 +168,53 @@ async fn a_changelog_that_is_deleted_under_a_running_instance_ends_it() {
     checker.check_answers(&[&service]).await;
     checker.check_topics(Times::Once);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changelog_that_is_made_anew_under_a_running_instance_ends_it() {
+    let world = World::shared().await;
+    let service = processed(&world).await;
+    world.changelog().delete().await;
+    world.changelog().create(3, &[("cleanup.policy", "compact")]).await;
+    Load::new(&world).await.updates(0..ORDERS).await;
+    let (code, said) = service.end().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.lines().last().unwrap().contains("is gone or was made anew"), "{said}");
+    let service = world.orders().await;
+    let checker = Checker::new(&world).await;
+    checker.check_answers(&[&service]).await;
+    checker.check_topics(Times::Once);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_under_a_running_instance_end_it() {
+    let world = World::shared().await;
+    let service = processed(&world).await;
+    world.events().add_partitions(6).await;
+    let (code, said) = service.end().await;
+    assert_eq!(code, Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("partitions") && last.contains("CONSUMER_GROUP_ID"), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_lost_are_told_by_every_instance_before_another_comes() {
+    let world = World::shared().await;
+    processed(&world).await.stop().await;
+    let before = ends(&world);
+    Load::new(&world).await.updates(0..ORDERS).await;
+    let after = ends(&world);
+    world.events().truncate(&after).await;
+    let lost: i64 = before.iter().zip(&after).map(|((_, before), (_, after))| after - before).sum();
+    let (one, two) = (world.orders().await, world.orders().await);
+    for service in [&one, &two] {
+        eventually("it tells what is lost", async || {
+            (service.get("/health").await.json["events_lost"] == lost).then_some(())
+        })
+        .await;
+        let event = format!("/events/{}/0/{}", world.topic(), after[0].1 - 1);
+        eventually("nobody waits for it", async || {
+            (service.get(&event).await.json["outcome"] == "forgotten").then_some(())
+        })
+        .await;
+    }
+}

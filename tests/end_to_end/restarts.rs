@@ -1,6 +1,6 @@
 //! What survives a restart: everything that was answered with 2xx.
 
-use end_to_end_tests::World;
+use end_to_end_tests::{World, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -55,4 +55,30 @@ async fn ids_come_sorted_and_in_pages() {
         }
     }
     assert_eq!(pages, [json!(["A", "B"]), json!(["C", "D"]), json!(["ORD-5"])]);
+}
+
+#[tokio::test]
+async fn an_update_finds_its_create_that_came_while_nobody_processed() {
+    let world = World::shared().await.with("UPDATE_GRACE", "500ms").with("INSTANCE_ID", "one");
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    let update = cart.update("LATE", "confirmed").await;
+    let position = update.json["kafka"]["position"].as_str().unwrap().replace(':', "/");
+    let event = format!("/events/{}/{position}", world.topic());
+    eventually("it is held", async || (orders.get(&event).await.json["outcome"] == "held").then_some(()))
+        .await;
+    orders.kill().await;
+    cart.create("LATE", 1).await;
+    // Longer than the grace: by the clock, the update is to be given up at once.
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    let orders = world.orders().await;
+    orders.order("LATE", |order| order["status"] == "confirmed").await;
+    assert_eq!(orders.get(&event).await.json["outcome"], "applied");
+    // One whose order never comes is given up all the same, also when the log ends with the mark of a transaction.
+    let nobody = cart.update("NOBODY", "pending").await;
+    let position = nobody.json["kafka"]["position"].as_str().unwrap().replace(':', "/");
+    let event = format!("/events/{}/{position}", world.topic());
+    eventually("it is given up", async || {
+        (orders.get(&event).await.json["outcome"] == "dead_lettered").then_some(())
+    })
+    .await;
 }

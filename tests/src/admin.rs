@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -20,6 +22,13 @@ impl Topic {
             made[0].is_ok().then_some(())
         })
         .await;
+    }
+
+    /// Gives it more partitions.
+    pub async fn add_partitions(&self, count: usize) {
+        let more = NewPartitions::new(self.name(), count);
+        let made = self.admin().create_partitions([&more], &options()).await.unwrap();
+        made.into_iter().next().unwrap().unwrap();
     }
 
     /// Deletes it, with everything in it.

@@ -99,7 +99,12 @@ impl Topic {
         value: Option<&[u8]>,
         headers: &[(&str, &str)],
     ) -> (i32, i64) {
-        let producer: FutureProducer = self.client().set("partitioner", "murmur2_random").create().unwrap();
+        let producer: FutureProducer = self
+            .client()
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", "2000000")
+            .create()
+            .unwrap();
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));

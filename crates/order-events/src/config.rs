@@ -56,7 +56,18 @@ pub enum PropertyError {
         /// The only value that works.
         needed: String,
     },
+    /// The services see to it themselves, or do without.
+    #[error("{source_name}: the services set {property} themselves where they need it; remove the setting")]
+    Own {
+        /// The variable or flag that set it.
+        source_name: String,
+        /// The property's name.
+        property: String,
+    },
 }
+
+/// Properties that make a client another one. An order-service is named with `INSTANCE_ID`.
+const OWN: [&str; 2] = ["transactional.id", "group.instance.id"];
 
 /// Where the brokers are, and the librdkafka properties that the user set.
 #[derive(Debug, Clone)]
@@ -101,7 +112,7 @@ impl KafkaConfig {
     /// Collects the properties from the environment and the flags, and lets librdkafka look at each.
     ///
     /// # Errors
-    /// The first property that librdkafka refuses.
+    /// The first property that librdkafka refuses, or that is the services' own business.
     pub fn new(
         args: &KafkaArgs,
         environment: impl Iterator<Item = (String, String)>,
@@ -116,6 +127,12 @@ impl KafkaConfig {
         });
         let properties: BTreeMap<_, _> = from_environment.chain(from_flags).collect();
         for (name, user) in &properties {
+            if OWN.contains(&name.as_str()) {
+                return Err(PropertyError::Own {
+                    source_name: user.source_name.clone(),
+                    property: name.clone(),
+                });
+            }
             check_property(name, user)?;
         }
         Ok(Self { bootstrap_servers: args.kafka_bootstrap_servers.clone(), properties })

@@ -131,11 +131,11 @@ impl Outcomes {
         }
     }
 
-    /// The window that begins at `first`, as it would be with `changes`; `None` if everything in it is applied.
+    /// The window that begins at `first`, as it would be with `changes`, which are in it; `None` if everything in it is applied.
     pub fn window(&self, first: i64, changes: &[(i64, Fate)]) -> Option<OutcomeWindow> {
         let mut fates: BTreeMap<i64, Fate> =
             self.kept.range(first..first + WINDOW).map(|(offset, fate)| (*offset, *fate)).collect();
-        fates.extend(changes.iter().filter(|(offset, _)| window_of(*offset) == first).copied());
+        fates.extend(changes.iter().copied());
         let mut runs: Vec<OutcomeRun> = Vec::new();
         for (offset, fate) in fates.into_iter().filter(|(_, fate)| *fate != Fate::Applied) {
             match runs.last_mut() {
@@ -208,7 +208,8 @@ mod tests {
                 let changes: Vec<_> = changes.into_iter().collect();
                 let windows: BTreeSet<i64> = changes.iter().map(|(offset, _)| window_of(*offset)).collect();
                 for window in windows {
-                    there.load(window, here.window(window, &changes).as_ref());
+                    let of_it: Vec<_> = changes.iter().copied().filter(|(offset, _)| window_of(*offset) == window).collect();
+                    there.load(window, here.window(window, &of_it).as_ref());
                 }
                 here.note(changes);
             }

@@ -1,5 +1,7 @@
 //! From a record to an event that can be folded, or to the reason why not.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use order_events::codec::{DecodeError, Undecodable};
 use order_events::registry::SchemaId;
 use order_events::{EventCodec, Position, Reason, headers};
@@ -37,10 +39,21 @@ pub fn read<'a, M: Message>(
     event.validate(record.key()).map_err(|invalid| {
         Unreadable::Rejected(Rejection { reason: Reason::InvalidEvent, detail: invalid.to_string() })
     })?;
-    let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
+    let of_headers = readable(|| {
+        let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
+        (key, record.headers().and_then(redrive_origin))
+    });
+    let (key, redriven_from) = of_headers.ok_or_else(|| {
+        let detail = "a header's name is not UTF-8".to_owned();
+        Unreadable::Rejected(Rejection { reason: Reason::InvalidEvent, detail })
+    })?;
     let timestamp = record.timestamp().to_millis().unwrap_or(-1);
-    let redriven_from = record.headers().and_then(redrive_origin);
     Ok(Incoming { event, key, offset: record.offset(), timestamp, redriven_from, may_wait, original })
+}
+
+/// What is read of headers. `None` if a name is not UTF-8: rdkafka panics then, and gives no other way to look.
+fn readable<T>(read: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(read)).ok()
 }
 
 /// Where a record is.
@@ -48,19 +61,20 @@ pub fn position<M: Message>(record: &M) -> Position {
     Position { topic: record.topic().to_owned(), partition: record.partition(), offset: record.offset() }
 }
 
-/// Copies a record.
+/// Copies a record, but for headers whose names are not UTF-8.
 pub fn original<M: Message>(record: &M) -> OriginalRecord {
-    let headers = record.headers().map(|headers| {
-        let header = |header: rdkafka::message::Header<'_, &[u8]>| OriginalHeader {
-            name: header.key.to_owned(),
-            value: header.value.map(<[u8]>::to_vec),
+    let mut copied = Vec::new();
+    if let Some(headers) = record.headers() {
+        let header = |at| {
+            let header = headers.get(at);
+            OriginalHeader { name: header.key.to_owned(), value: header.value.map(<[u8]>::to_vec) }
         };
-        headers.iter().map(header).collect()
-    });
+        copied.extend((0..headers.count()).filter_map(|at| readable(|| header(at))));
+    }
     OriginalRecord {
         value: record.payload().unwrap_or_default().to_vec(),
         timestamp: record.timestamp().to_millis().unwrap_or(-1),
-        headers: headers.unwrap_or_default(),
+        headers: copied,
     }
 }
 

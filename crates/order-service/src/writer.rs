@@ -101,16 +101,15 @@ impl Writer {
         self.producer.begin_transaction().map_err(|error| self.give_up(error))
     }
 
-    /// Commits what was sent since [`begin`](Self::begin), with the consumed offsets if there are any. Gives the
-    /// offsets of the numbered records, but for those that [`delivered`](Self::delivered) gave. Without transactions, the records are delivered when it returns, and the
+    /// Commits what was sent since [`begin`](Self::begin), with the consumed offsets if there are any. Without transactions, the records are delivered when it returns, and the
     /// consumed offsets are the caller's business.
     pub(crate) fn commit(
         &self,
         offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
-    ) -> Result<Vec<Delivered>, Failure> {
+    ) -> Result<(), Failure> {
         self.drain().map_err(|error| self.give_up(error))?;
         if !self.transactional {
-            return Ok(self.deliveries().take());
+            return Ok(());
         }
         if let Some((offsets, group)) = offsets {
             let sent = self.producer.send_offsets_to_transaction(offsets, group, OFFSETS_TIMEOUT);
@@ -119,7 +118,7 @@ impl Writer {
         match self.producer.commit_transaction(COMMIT_TIMEOUT) {
             Ok(()) => {
                 self.committed_at.set(Some(Instant::now()));
-                Ok(self.deliveries().take())
+                Ok(())
             }
             Err(error) if requires_abort(&error) => Err(self.give_up(error)),
             // A commit that timed out may come through yet, even into the next transaction of this producer

@@ -1,6 +1,6 @@
 //! A batch: what its events make of their orders, before anything of it is written.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use compact_str::CompactString;
 use order_events::codec::EncodeError;
@@ -31,6 +31,10 @@ pub(super) struct PartitionBatch {
     pub(super) counts: Counts,
     /// How many records were taken, and how many of all became dead letters.
     pub(super) tally: Tally,
+    /// Up to which time held updates are given up with this batch, if any are.
+    pub(super) expired_until: Option<i64>,
+    /// Whether the progress is news even without any event.
+    pub(super) must_be_written: bool,
 }
 
 impl PartitionBatch {
@@ -45,12 +49,14 @@ impl PartitionBatch {
             timers: Vec::new(),
             counts: Counts::default(),
             tally: Tally::default(),
+            expired_until: None,
+            must_be_written: false,
         }
     }
 
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.overlay.is_empty() && self.fates.is_empty() && self.counts.is_empty()
+        !self.must_be_written && self.overlay.is_empty() && self.fates.is_empty() && self.counts.is_empty()
     }
 
     /// Moves on to the record at `offset`. What lies between the last record and this one are marks of
@@ -106,10 +112,15 @@ impl PartitionBatch {
         self.tally.letters += 1;
     }
 
-    /// Gives up the held updates of an order whose time is over.
-    pub(super) fn expire(&mut self, store: &Store, order_id: CompactString) -> Result<(), CorruptState> {
+    /// Gives up the held updates of an order whose time was over then. Returns whether there were any.
+    pub(super) fn expire(
+        &mut self,
+        store: &Store,
+        order_id: CompactString,
+        then: i64,
+    ) -> Result<bool, CorruptState> {
         let (touched, state) = self.take_state(store, &order_id)?;
-        let (state, given_up) = state.map(|state| expire(state, self.now)).unwrap_or_default();
+        let (state, given_up) = state.map(|state| expire(state, then)).unwrap_or_default();
         let changed = !given_up.is_empty();
         for (held, outcome) in given_up {
             self.end_held(&order_id, held, outcome);
@@ -118,7 +129,7 @@ impl PartitionBatch {
         if touched || changed {
             self.overlay.insert(order_id, state);
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// What became of an update that was held.
@@ -175,8 +186,12 @@ impl PartitionBatch {
         encoded.collect()
     }
 
-    /// The windows of outcomes that this batch changes.
-    pub(super) fn windows(&self) -> BTreeSet<i64> {
-        self.fates.iter().map(|(offset, _)| window_of(*offset)).collect()
+    /// What became of the events, by the window of outcomes that it changes.
+    pub(super) fn windows(&self) -> BTreeMap<i64, Vec<(i64, Fate)>> {
+        let mut windows: BTreeMap<i64, Vec<(i64, Fate)>> = BTreeMap::new();
+        for (offset, fate) in &self.fates {
+            windows.entry(window_of(*offset)).or_default().push((*offset, *fate));
+        }
+        windows
     }
 }

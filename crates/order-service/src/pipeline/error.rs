@@ -43,6 +43,12 @@ pub enum PipelineError {
         /// How that was seen.
         reason: String,
     },
+    /// The brokers do not let this service read the changelog.
+    #[error("Kafka does not let this service read the changelog {topic}: give it the ACL to read that topic")]
+    NotAuthorized {
+        /// The changelog.
+        topic: String,
+    },
     /// The events topic has fewer events than were processed.
     #[error(
         "partition {partition} of {topic} ends at offset {end}, but its events are processed up to {processed}: \

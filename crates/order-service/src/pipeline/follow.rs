@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use order_events::codec::{DecodeError, Undecodable};
 use order_events::registry::{FetchError, outage_backoff};
 use rdkafka::Message;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use tracing::{debug, info, warn};
 
@@ -46,9 +46,11 @@ impl Worker {
             schemas,
             tail,
             silent_since: None,
+            renewed_at: vec![-1; count],
             partitions: (0..count).map(|_| Partition::new()).collect(),
             start_offsets: Arc::new(Mutex::new(vec![None; count])),
             writer: None,
+            batch_limit: pipeline.settings.batch_max_events,
             window: Window::new(pipeline.settings.dlq_limit),
             flooded: None,
             lost_consumers: Vec::new(),
@@ -138,6 +140,7 @@ impl Worker {
             tail.leave(number(index))?;
         }
         (self.tail, self.silent_since) = (tail, None);
+        self.renewed_at = self.pipeline.status.partitions().iter().map(|status| status.end_offset).collect();
         Ok(())
     }
 
@@ -147,12 +150,18 @@ impl Worker {
         let lags = self.pipeline.status.partitions();
         self.partitions.iter().zip(lags).any(|(partition, status)| match partition.role {
             Role::AwaitsBarrier { .. } => true,
-            Role::Follows => status.lag > 0,
+            // What is behind the last event may be the mark of a transaction, of which nobody makes anything.
+            Role::Follows => {
+                status.lag > 0 && self.renewed_at.get(status.partition) != Some(&status.end_offset)
+            }
             Role::NeedsBarrier | Role::Active => false,
         })
     }
 
     fn changelog_lost(&self, error: &KafkaError) -> PipelineError {
+        if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) {
+            return PipelineError::NotAuthorized { topic: self.pipeline.topics.changelog.clone() };
+        }
         PipelineError::ChangelogLost {
             topic: self.pipeline.topics.changelog.clone(),
             reason: error.to_string(),

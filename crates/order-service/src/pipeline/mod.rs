@@ -148,6 +148,8 @@ fn group_config(
             ("fetch.queue.backoff.ms", "2"),
             ("reconnect.backoff.max.ms", "500"),
             ("queued.max.messages.kbytes", "32768"),
+            // Partitions that are added are noticed after this long.
+            ("topic.metadata.refresh.interval.ms", "10000"),
         ],
         &fixed.into_iter().chain(instance).collect::<Vec<_>>(),
     )
@@ -190,10 +192,15 @@ struct Worker {
     tail: Tail,
     /// Since when something is expected of the tail and does not come.
     silent_since: Option<Instant>,
+    /// Where each partition of the events ended when the tail was last made anew.
+    renewed_at: Vec<i64>,
     partitions: Vec<Partition>,
     start_offsets: StartOffsets,
     /// `None` while there is none that could be used.
     writer: Option<Writer>,
+    /// How many events of a partition are processed at once: fewer after a failure, which may be that they are too
+    /// many to be delivered in time.
+    batch_limit: usize,
     /// What became dead letters lately.
     window: Window,
     /// The limit on dead letters, once it was reached: nothing more is processed.

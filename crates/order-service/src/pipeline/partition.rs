@@ -1,7 +1,7 @@
 //! What the pipeline knows of one partition of the events topic, and of its partition of the changelog.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 use order_events::registry::SchemaId;
@@ -28,6 +28,28 @@ pub(super) enum Role {
     Active,
 }
 
+/// Where the log of a partition ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndSeen {
+    /// The offset behind the last record, marks of transactions included.
+    pub(super) end: i64,
+    /// When it was asked for, in milliseconds since 1970.
+    pub(super) at: i64,
+    /// The same, by another clock.
+    pub(super) since: Instant,
+}
+
+/// When nothing has come for so long from a broker that answers, what is left of a log are marks of transactions,
+/// which a consumer is not shown.
+const QUIET: Duration = Duration::from_millis(500);
+
+impl EndSeen {
+    /// Whether everything that was in the log is processed.
+    pub(super) fn is_reached(self, next_offset: i64, is_drained: bool) -> bool {
+        next_offset >= self.end || (is_drained && self.since.elapsed() > QUIET)
+    }
+}
+
 /// One partition.
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -40,6 +62,10 @@ pub(super) struct Partition {
     pub(super) last_writer: Option<String>,
     /// The schema without which the next record cannot be read.
     pub(super) waits_for: Option<SchemaId>,
+    /// Whether `progress` is not in the changelog yet.
+    pub(super) unwritten: bool,
+    /// How far the log was known to reach, when that was asked for the sake of held updates.
+    pub(super) end_seen: Option<EndSeen>,
     /// The record whose processing failed, if it may pass.
     pub(super) retry: Option<Retry>,
     /// When held updates are to be given up, and of which order. Of an order that exists by now it is ignored.
@@ -57,6 +83,8 @@ impl Partition {
             progress: None,
             last_writer: None,
             waits_for: None,
+            unwritten: false,
+            end_seen: None,
             retry: None,
             timers: BTreeSet::new(),
             paused: false,

@@ -1,7 +1,7 @@
 //! Processing a batch: fold, one transaction, show.
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 use order_events::Reason;
@@ -14,6 +14,7 @@ use tracing::{debug, error, warn};
 
 use super::backlog::Backlog;
 use super::batch::PartitionBatch;
+use super::partition::EndSeen;
 use super::retry::{Attempt, attempt};
 use super::schemas::Schemas;
 use super::{GroupConsumer, Pipeline, PipelineError, Worker, now, number};
@@ -26,6 +27,9 @@ use crate::record::{self, Unreadable};
 use crate::status::Obstacle;
 use crate::store::StateBytes;
 use crate::writer::{Delivered, Failure, Writer};
+
+/// How long a broker may take to tell where a partition ends, before something else is done.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A batch of one partition as it will be written and shown.
 struct Ready {
@@ -83,6 +87,7 @@ impl Worker {
                 }
                 self.note_own(&written);
                 self.went_well();
+                self.batch_limit = (self.batch_limit * 2).min(self.pipeline.settings.batch_max_events);
                 if let Some(bounds) = self.window.reached_with(Tally::default()) {
                     self.stop_flood(bounds);
                 }
@@ -113,6 +118,7 @@ impl Worker {
         for index in 0..self.partitions.len() {
             let Some(progress) = self.partitions[index].active() else { continue };
             backlog.drop_below(index, progress.next_offset);
+            self.look_for_end(index, consumer);
             let batch = self.fold(index, progress, backlog, sum)?;
             if batch.is_empty() {
                 continue;
@@ -138,13 +144,14 @@ impl Worker {
         backlog: &Backlog<'_>,
         before: Tally,
     ) -> Result<PartitionBatch, PipelineError> {
-        let Self { pipeline, partitions, schemas, window, .. } = self;
+        let Self { pipeline, partitions, schemas, window, batch_limit, .. } = self;
         let Pipeline { settings, rules, events, metrics, .. } = &*pipeline;
         let store = &pipeline.view.store;
         let partition = &mut partitions[index];
         let mut batch = PartitionBatch::new(index, progress, now());
+        batch.must_be_written = partition.unwritten;
         partition.waits_for = None;
-        for record in backlog.of(index).iter().take(settings.batch_max_events) {
+        for record in backlog.of(index).iter().take(*batch_limit) {
             let offset = record.offset();
             let waits = partition.retry.filter(|retry| retry.is_of(offset) && retry.waits(Instant::now()));
             if waits.is_some() || window.reached_with(before + batch.tally).is_some() {
@@ -186,16 +193,62 @@ impl Worker {
                 }
             }
         }
-        // Only when nothing waits that may be the CREATE that one of them lacks.
-        if backlog.of(index).len() <= settings.batch_max_events {
-            for (give_up_at, order_id) in &partition.timers {
-                if *give_up_at > batch.now || window.reached_with(before + batch.tally).is_some() {
-                    break;
-                }
-                batch.expire(store, order_id.clone())?;
+        let is_drained = backlog.of(index).is_empty();
+        self.expire(index, &mut batch, is_drained, before)?;
+        Ok(batch)
+    }
+
+    /// Gives up held updates whose time was over when the log was seen to end, at events that are processed by now.
+    fn expire(
+        &mut self,
+        index: usize,
+        batch: &mut PartitionBatch,
+        is_drained: bool,
+        before: Tally,
+    ) -> Result<(), PipelineError> {
+        let Self { pipeline, partitions, window, .. } = self;
+        let partition = &mut partitions[index];
+        let next_offset = batch.progress.next_offset;
+        let Some(EndSeen { at, .. }) =
+            partition.end_seen.filter(|seen| seen.is_reached(next_offset, is_drained))
+        else {
+            return Ok(());
+        };
+        let mut pointless = Vec::new();
+        for timer in partition.timers.iter().take_while(|(give_up_at, _)| *give_up_at <= at) {
+            if window.reached_with(before + batch.tally).is_some() {
+                return Ok(());
+            }
+            if !batch.expire(&pipeline.view.store, timer.1.clone(), at)? {
+                pointless.push(timer.clone());
             }
         }
-        Ok(batch)
+        // Otherwise they would be looked at in every turn, until the partition has another event.
+        for timer in pointless {
+            partition.timers.remove(&timer);
+        }
+        partition.end_seen = None;
+        batch.expired_until = Some(at);
+        Ok(())
+    }
+
+    /// Asks where the log of a partition ends, when the time of a held update is over: the CREATE that it lacks may
+    /// be there and not be read yet, as after a crash or an outage.
+    fn look_for_end(&mut self, index: usize, consumer: &GroupConsumer) {
+        let partition = &mut self.partitions[index];
+        let Some((due, _)) = partition.timers.first() else {
+            partition.end_seen = None;
+            return;
+        };
+        let at = now();
+        if *due > at || partition.end_seen.is_some_and(|seen| seen.at >= *due) {
+            return;
+        }
+        let topic = &self.pipeline.topics.events;
+        match consumer.fetch_watermarks(topic, number(index), END_TIMEOUT) {
+            Ok((_, end)) => partition.end_seen = Some(EndSeen { end, at, since: Instant::now() }),
+            Err(error) => debug!(partition = index, %error, "the end of the partition cannot be had yet"),
+        }
     }
 
     /// Encodes a batch.
@@ -207,7 +260,7 @@ impl Worker {
             let changed: Vec<(i64, Option<OutcomeWindow>)> = batch
                 .windows()
                 .into_iter()
-                .map(|first| (first, outcomes.window(first, &batch.fates)))
+                .map(|(first, fates)| (first, outcomes.window(first, &fates)))
                 .collect();
             (changed, outcomes.stale(log_start))
         });
@@ -243,7 +296,13 @@ impl Worker {
             let next = Offset::Offset(batch.progress.next_offset);
             offsets.add_partition_offset(&self.pipeline.topics.events, number(batch.partition), next)?;
         }
-        let written = writer.commit(Some((&offsets, &group)))?;
+        let written = writer.delivered().map_err(|error| writer.give_up(error))?;
+        if let Err(lost) = self.check_same_changelog(&written) {
+            // Without its progress record, the next start builds the orders again from the events.
+            writer.give_up(KafkaError::Canceled);
+            return Err(lost.into());
+        }
+        writer.commit(Some((&offsets, &group)))?;
         if self.pipeline.settings.processing_guarantee == Guarantee::AtLeastOnce {
             // Not for us, who begin at the progress record, but for tools that show the lag of a group.
             if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
@@ -294,6 +353,22 @@ impl Worker {
         self.flooded = Some(bounds);
     }
 
+    /// A changelog in which new records lie before older ones is another one: what the older ones said is gone.
+    pub(super) fn check_same_changelog(&self, written: &[Delivered]) -> Result<(), PipelineError> {
+        for (partition, offset) in written {
+            let known = self.partitions[*partition].own;
+            if *offset <= known {
+                return Err(PipelineError::ChangelogLost {
+                    topic: self.pipeline.topics.changelog.clone(),
+                    reason: format!(
+                        "partition {partition} was known up to {known}, a new record got {offset}"
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Notes up to where this instance has written each changelog partition itself.
     fn note_own(&mut self, written: &[Delivered]) {
         for (index, offset) in written {
@@ -329,7 +404,10 @@ impl Worker {
         });
         let partition = &mut self.partitions[index];
         partition.progress = Some(batch.progress);
-        partition.timers.retain(|(give_up_at, _)| *give_up_at > batch.now);
+        partition.unwritten = false;
+        if let Some(until) = batch.expired_until {
+            partition.timers.retain(|(give_up_at, _)| *give_up_at > until);
+        }
         partition.timers.extend(batch.timers);
         self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(next_offset);
         backlog.drop_below(index, next_offset);

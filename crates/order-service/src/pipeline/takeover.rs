@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 use super::backlog::Backlog;
 use super::partition::Role;
 use super::rebalance::Change;
-use super::{GroupConsumer, PipelineError, Worker, now, number};
+use super::{GroupConsumer, PipelineError, Worker, number};
 use crate::changelog::{Barrier, ChangelogEntry, Key, Progress};
 use crate::writer::{Failure, Writer};
 
@@ -70,6 +70,7 @@ impl Worker {
         let partition = &mut self.partitions[index];
         partition.waits_for = None;
         partition.retry = None;
+        partition.end_seen = None;
         partition.timers.clear();
         Ok(())
     }
@@ -93,6 +94,7 @@ impl Worker {
                 self.deactivate(index, Role::NeedsBarrier)?;
             }
         }
+        self.batch_limit = (self.batch_limit / 2).max(1);
         self.pipeline.metrics.failed("unknown");
         self.went_wrong("the outcome of a transaction is unknown", error);
         Ok(())
@@ -136,10 +138,12 @@ impl Worker {
         };
         let written = writer.begin().and_then(|()| {
             needing.iter().try_for_each(send).map_err(|error| writer.give_up(error))?;
-            writer.commit(None)
+            let written = writer.delivered().map_err(|error| writer.give_up(error))?;
+            writer.commit(None).map(|()| written)
         });
         match written {
             Ok(written) => {
+                self.check_same_changelog(&written)?;
                 for (index, offset) in written {
                     let since = Instant::now();
                     self.partitions[index].role = Role::AwaitsBarrier { offset, since };
@@ -188,17 +192,15 @@ impl Worker {
         };
         let progress = self.checked_progress(index, start, end)?;
         self.tail.leave(number(index))?;
-        self.partitions[index].progress = Some(progress);
+        let before = self.partitions[index].progress.replace(progress);
+        // What is lost must be known to the other instances, and to who asks for what became of it.
+        self.partitions[index].unwritten = before.is_some_and(|before| before != progress);
         self.partitions[index].role = Role::Active;
         self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(progress.next_offset);
-        let grace = i64::try_from(self.pipeline.rules.update_grace.as_millis()).unwrap_or(i64::MAX);
         for order_id in self.pipeline.view.store.early(index) {
             let state = self.pipeline.view.store.state(index, &order_id)?;
             let held = state.iter().flat_map(|state| &state.held);
-            // What they lack may be among the events that are still to be read.
-            let from_now = now().saturating_add(grace);
-            let timers = held.map(|held| (held.give_up_at.max(from_now), order_id.clone()));
-            self.partitions[index].timers.extend(timers);
+            self.partitions[index].timers.extend(held.map(|held| (held.give_up_at, order_id.clone())));
         }
         backlog.drop_below(index, progress.next_offset);
         self.pipeline.status.change(index, |status| {
@@ -269,6 +271,7 @@ impl Worker {
         match failure {
             Failure::Aborted(error) => {
                 self.writer = None;
+                self.batch_limit = (self.batch_limit / 2).max(1);
                 self.pipeline.metrics.failed("aborted");
                 self.went_wrong(what, &error);
                 Ok(())
