@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use local_stack::{Stack, StackConfig};
 use uuid::Uuid;
@@ -159,8 +160,20 @@ fn start_stack(name: &str) -> Arc<Stack> {
     Arc::new(Stack::start(StackConfig::new(folder)).unwrap_or_else(|error| panic!("no stack: {error}")))
 }
 
-/// `target/end-to-end`: it goes with `cargo clean`.
+/// `target/end-to-end`. What is older than an hour is of an earlier run, and deleted: brokers leave a lot behind.
 fn logs() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(3).unwrap().join("end-to-end")
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let folder = test.ancestors().nth(3).unwrap().join("end-to-end");
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            let age = modified.ok().and_then(|modified| modified.elapsed().ok()).unwrap_or_default();
+            if age > Duration::from_secs(3600) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        folder
+    });
+    folder.clone()
 }

@@ -116,7 +116,7 @@ pub struct PipelineSettings {
     #[arg(long, env = "PROCESSING_GUARANTEE", value_enum, default_value_t = Guarantee::ExactlyOnce)]
     pub processing_guarantee: Guarantee,
 
-    /// The most events in one transaction.
+    /// The most events of a partition in one transaction.
     #[arg(long, env = "BATCH_MAX_EVENTS", default_value_t = 20_000, value_parser = batch_size)]
     pub batch_max_events: usize,
 

@@ -7,7 +7,9 @@ use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use order_events::codec::DecodeError;
-use order_events::{EventOutcome, OrderEvent, OrderId, Reason};
+use order_events::{
+    CreateOrderPayload, EventOutcome, EventType, OrderEvent, OrderId, Payload, Reason, UpdateOrderPayload,
+};
 use serde::Serialize;
 use service_runtime::{Fault, Problem};
 use tokio::task::spawn_blocking;
@@ -74,9 +76,37 @@ pub(super) struct Message {
     /// Base64.
     original_value: Option<String>,
     /// The value, if it is an event and its schema is known here.
-    event: Option<OrderEvent>,
+    event: Option<Event>,
     dlq_offset: i64,
     redrive: Option<RedriveView>,
+}
+
+/// An event, without the words that Avro's JSON puts around a union.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    event_type: EventType,
+    order_id: String,
+    timestamp: String,
+    payload: EventPayload,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum EventPayload {
+    Create(CreateOrderPayload),
+    Update(UpdateOrderPayload),
+}
+
+impl From<OrderEvent> for Event {
+    fn from(event: OrderEvent) -> Self {
+        let OrderEvent { event_type, order_id, timestamp, payload } = event;
+        let payload = match payload {
+            Payload::Create(create) => EventPayload::Create(create),
+            Payload::Update(update) => EventPayload::Update(update),
+        };
+        Self { event_type, order_id, timestamp, payload }
+    }
 }
 
 /// A redrive, and what has become of the event.
@@ -111,7 +141,7 @@ impl Message {
             original_partition: letter.partition,
             original_offset: letter.offset,
             original_value: value.map(|value| STANDARD.encode(value)),
-            event: view.events.decode(value).ok(),
+            event: view.events.decode(value).ok().map(Event::from),
             dlq_offset: letter.dlq_offset,
             redrive: redrive.map(|redrive| RedriveView::new(&redrive, dead_again, view)),
         }
