@@ -1,4 +1,4 @@
-//! How fast order-service is: `cargo bench -p end-to-end-tests --bench order_service -- [backlog|latency|restart|takeover]`.
+//! How fast order-service is: `cargo bench -p end-to-end-tests --bench order_service -- [backlog|latency|restart|takeover|letters]`.
 //!
 //! Everything runs on this machine: the broker, the service, and the load.
 
@@ -30,6 +30,9 @@ async fn main() {
     }
     if runs("takeover") {
         takeover().await;
+    }
+    if runs("letters") {
+        letters().await;
     }
 }
 
@@ -200,4 +203,37 @@ async fn takeover() {
         println!("takeover after {end}: {:?}", began.elapsed());
         second.stop().await;
     }
+}
+
+/// 100,000 updates of orders that do not exist: how long a page of the dead letters takes, and what they weigh.
+async fn letters() {
+    const LETTERS: u32 = 100_000;
+    let world =
+        World::own().await.with("RUST_LOG", "error").with("UPDATE_GRACE", "0s").with("DLQ_LIMIT", "off");
+    world.cart().await.stop().await;
+    let orders = world.orders().await;
+    let empty = orders.resident_memory();
+    orders.stop().await;
+    Load::new(&world).await.updates(0..LETTERS).await;
+    let orders = world.orders_starting().await;
+    eventually("all are dead letters", async || {
+        (orders.get("/dlq/stats").await.json["total_messages"] == LETTERS).then_some(())
+    })
+    .await;
+    for query in ["limit=10", "limit=10&offset=50000", "orderId=ORD-7", "category=NO_RETRY_DLQ&limit=100"] {
+        let mut times = Vec::new();
+        for _ in 0..500 {
+            let began = Instant::now();
+            assert_eq!(orders.get(&format!("/dlq/messages?{query}")).await.status, 200);
+            times.push(began.elapsed());
+        }
+        times.sort();
+        println!("letters: {query}: p50 {:?}, p99 {:?}", times[250], times[495]);
+    }
+    orders.stop().await;
+    let orders = world.orders().await;
+    let loaded = async || (orders.get("/dlq/stats").await.json["total_messages"] == LETTERS).then_some(());
+    eventually("it knows them again", loaded).await;
+    let more = settled_memory(&orders).await.saturating_sub(empty);
+    println!("letters: {} B of memory each", more / u64::from(LETTERS));
 }

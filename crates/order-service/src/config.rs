@@ -131,7 +131,7 @@ pub struct PipelineSettings {
     )]
     pub processing_retries: Vec<Duration>,
 
-    /// Too many dead letters stop the processing: <percent>%/<count>/<window>, or off. At least so many in the
+    /// Too many dead letters stop the processing: PERCENT%/COUNT/WINDOW, or off. At least so many in the
     /// window, and more than that share of its events.
     #[arg(long, env = "DLQ_LIMIT", default_value = "50%/1000/1m", value_name = "LIMIT")]
     pub dlq_limit: Limit,
@@ -169,7 +169,7 @@ pub struct DeadLetterSettings {
     #[arg(long, env = "REDRIVE_MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub redrive_max_attempts: u32,
 
-    /// When set, sending dead letters again needs it: Authorization: Bearer <token>.
+    /// When set, sending dead letters again needs it, as `Authorization: Bearer TOKEN`.
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<BearerToken>,
 }
