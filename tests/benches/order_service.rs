@@ -208,8 +208,11 @@ async fn takeover() {
 /// 100,000 updates of orders that do not exist: how long a page of the dead letters takes, and what they weigh.
 async fn letters() {
     const LETTERS: u32 = 100_000;
-    let world =
-        World::own().await.with("RUST_LOG", "error").with("UPDATE_GRACE", "0s").with("DLQ_LIMIT", "off");
+    let world = World::own()
+        .await
+        .with("RUST_LOG", "info,order_service::pipeline=error")
+        .with("UPDATE_GRACE", "0s")
+        .with("DLQ_LIMIT", "off");
     world.cart().await.stop().await;
     let orders = world.orders().await;
     let empty = orders.resident_memory();
