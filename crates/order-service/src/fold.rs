@@ -5,6 +5,7 @@ use std::time::Duration;
 use order_events::{CreateOrderPayload, OrderEvent, Payload, Reason, Status};
 use serde::{Deserialize, Serialize};
 
+use crate::dead_letters::copied_redrive_origin;
 use crate::event_key::{EventKey, fingerprint};
 use crate::outcome::{Outcome, Rejection};
 
@@ -60,6 +61,14 @@ pub struct HeldUpdate {
     pub give_up_at: i64,
     /// The record that it came in, should it have to be dead-lettered.
     pub original: OriginalRecord,
+}
+
+impl HeldUpdate {
+    /// Where the event is in its partition; of one that was sent again, where it was first.
+    fn first_offset(&self) -> i64 {
+        let origin = copied_redrive_origin(&self.original.headers).map(|(_, offset)| offset);
+        origin.filter(|origin| *origin < self.event.offset).unwrap_or(self.event.offset)
+    }
 }
 
 /// A record as it came, but for its place and its key, which is the order id.
@@ -213,14 +222,17 @@ fn apply_create(
         return Folded { state, outcome, released: Vec::new() };
     }
     create.status = canonical(create.status);
-    let held = state.map(|state| state.held).unwrap_or_default();
+    let mut held = state.map(|state| state.held).unwrap_or_default();
+    // Those that were sent again may have come in another order.
+    held.sort_by_key(HeldUpdate::first_offset);
     let mut state =
         OrderState { order: Some(create), updated_at: timestamp, applied: vec![event], held: Vec::new() };
     let released = held
         .into_iter()
         .map(|held| {
             let (status, timestamp) = (held.status.clone(), held.original.timestamp);
-            let outcome = change_status(&mut state, status, timestamp, held.event, rules);
+            let first = RememberedEvent { offset: held.first_offset(), ..held.event };
+            let outcome = change_status(&mut state, status, timestamp, first, rules);
             (held, outcome)
         })
         .collect();
@@ -321,7 +333,13 @@ mod tests {
         let Case { id, offset, payload, redriven_from } = case;
         let event_type: EventType = payload.event_type();
         let event = OrderEvent { event_type, order_id: "ORD-1".into(), timestamp: "t".into(), payload };
-        let original = || OriginalRecord { value: vec![id], timestamp: 1000 + offset, headers: Vec::new() };
+        let origin = redriven_from.map(|from| OriginalHeader {
+            name: "dlq-redrive-origin".to_owned(),
+            value: Some(format!("0:{from}").into_bytes()),
+        });
+        let headers: Vec<OriginalHeader> = origin.into_iter().collect();
+        let original =
+            || OriginalRecord { value: vec![id], timestamp: 1000 + offset, headers: headers.clone() };
         let incoming = Incoming {
             event,
             key: EventKey([id; 16]),
@@ -396,6 +414,22 @@ mod tests {
         let rejected: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.name() != "applied").collect();
         assert!(matches!(rejected.as_slice(), [(13, Outcome::DeadLettered(_))]), "{rejected:?}");
         assert_eq!(state.unwrap().order.unwrap().status, "shipped");
+    }
+
+    #[test]
+    fn updates_that_are_sent_again_and_wait_are_applied_in_their_first_order() {
+        let again =
+            |id, offset, status, from| Case { redriven_from: Some(from), ..update(id, offset, status) };
+        let events = [
+            again(3, 10, "shipped", 4),
+            again(2, 11, "pending", 3),
+            create(1, 12),
+            again(4, 13, "confirmed", 2),
+        ];
+        let (state, outcomes) = run(&LENIENT, events);
+        assert_eq!(status(&state), "shipped");
+        let last = outcomes.iter().find(|(offset, _)| *offset == 13).unwrap();
+        assert_eq!(reason(&last.1), Some(Reason::IllegalTransition));
     }
 
     #[test]

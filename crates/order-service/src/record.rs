@@ -47,6 +47,10 @@ pub fn read<'a, M: Message>(
         let detail = "a header's name is not UTF-8".to_owned();
         Unreadable::Rejected(Rejection { reason: Reason::InvalidEvent, detail })
     })?;
+    // An event is sent again into its partition, behind its first place; anything else is no doing of ours.
+    let redriven_from = redriven_from
+        .filter(|(partition, offset)| *partition == record.partition() && *offset < record.offset())
+        .map(|(_, offset)| offset);
     let timestamp = record.timestamp().to_millis().unwrap_or(-1);
     Ok(Incoming { event, key, offset: record.offset(), timestamp, redriven_from, may_wait, original })
 }

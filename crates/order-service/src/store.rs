@@ -112,6 +112,11 @@ impl Store {
         ids
     }
 
+    /// Whether there is such a partition.
+    pub fn has_partition(&self, partition: i32) -> bool {
+        usize::try_from(partition).is_ok_and(|partition| partition < self.0.partitions.len())
+    }
+
     /// How many orders there are.
     pub fn count(&self) -> usize {
         let partitions = 0..self.0.partitions.len();

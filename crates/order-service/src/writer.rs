@@ -164,7 +164,7 @@ impl Writer {
 
     /// Waits until every record is delivered. Before the offsets are sent: a record must not land behind a
     /// successor's barrier.
-    fn drain(&self) -> Result<(), KafkaError> {
+    pub(crate) fn drain(&self) -> Result<(), KafkaError> {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(Duration::ZERO);

@@ -103,9 +103,14 @@ pub(super) fn of_redriven(
 }
 
 /// Where a record's event was first, if it was sent again and not forced.
-pub(crate) fn redrive_origin<H: Headers>(headers: &H) -> Option<i64> {
+pub(crate) fn redrive_origin<H: Headers>(headers: &H) -> Option<(i32, i64)> {
     let value = headers.iter().find(|header| header.key == ORIGIN)?.value?;
-    Some(parse_origin(str::from_utf8(value).ok()?)?.1)
+    parse_origin(str::from_utf8(value).ok()?)
+}
+
+/// The same of a record that was copied.
+pub(crate) fn copied_redrive_origin(headers: &[OriginalHeader]) -> Option<(i32, i64)> {
+    Read(headers).origin()
 }
 
 /// The headers of a record that was read back.

@@ -283,6 +283,28 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_of_a_record_that_looks_like_a_note_is_a_letter() {
+        let index = Index::new(100);
+        index.take(&letter(0, 10, Reason::Undecodable));
+        let note = redrive(1, 0, 20);
+        let original = crate::record::original(&note);
+        let letter = DeadLetter {
+            partition: 1,
+            offset: 11,
+            timestamp: 5,
+            key: None,
+            value: None,
+            original_headers: original.headers,
+            rejection: Rejection { reason: Reason::Undecodable, detail: "why".to_owned() },
+            retries: 0,
+            failed_at: 7,
+        };
+        index.take(&record(1, &original.value, &headers::of_letter(&letter, "order-events", "group")));
+        assert_eq!((index.stats().total, index.stats().redriven), (2, 0));
+        assert!(index.get(0).unwrap().redrive.is_none());
+    }
+
+    #[test]
     fn a_redrive_is_followed_to_its_end() {
         let index = Index::new(100);
         index.take(&letter(0, 10, Reason::UnknownOrder));

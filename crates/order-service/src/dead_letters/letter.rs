@@ -154,6 +154,8 @@ impl Filed {
 
     /// Roughly how much memory it takes, in bytes.
     pub(super) fn size(&self) -> usize {
-        size_of::<Self>() + self.message.len() + self.value.as_ref().map_or(0, |value| value.len())
+        let texts = [self.order_id.as_deref(), self.topic.as_deref(), Some(&*self.message)];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        size_of::<Self>() + texts + self.value.as_ref().map_or(0, |value| value.len())
     }
 }

@@ -16,7 +16,7 @@ mod source;
 
 pub use self::category::Category;
 pub use self::follower::follow;
-pub(crate) use self::headers::redrive_origin;
+pub(crate) use self::headers::{copied_redrive_origin, redrive_origin};
 pub use self::index::{Filter, Found, Index, Stats};
 pub use self::letter::{DeadLetter, Filed};
 pub use self::limit::{Bounds, Limit, Tally, Window};

@@ -8,6 +8,9 @@ use super::headers::{self, Read};
 use crate::fold::OriginalHeader;
 use crate::record;
 
+/// The headers of a note, and no others.
+const HEADERS: [&str; 2] = [headers::REDRIVE_OF, "content-type"];
+
 /// That a letter was sent again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,19 +37,19 @@ impl Redrive {
     /// Reads the note in a record of the dead letter topic, if it is one.
     pub fn of<M: Message>(record: &M) -> Option<Self> {
         let original = record::original(record);
-        let read = Read(&original.headers);
-        // A letter may hold anything; only a note says whose note it is, and is its own proof.
-        let of: i64 = read.number(headers::REDRIVE_OF)?;
+        // A letter may hold anything, also the bytes and the headers of a note; but it always has more headers.
+        if !original.headers.iter().map(|header| header.name.as_str()).eq(HEADERS) {
+            return None;
+        }
+        let of: i64 = Read(&original.headers).number(headers::REDRIVE_OF)?;
         let note: Self = serde_json::from_slice(record.payload()?).ok()?;
         (note.dlq_offset == of).then_some(note)
     }
 
     /// The headers of the note.
     pub(super) fn headers(&self) -> Vec<OriginalHeader> {
-        vec![
-            headers::header(headers::REDRIVE_OF, self.dlq_offset.to_string().into()),
-            headers::header("content-type", b"application/json".to_vec()),
-        ]
+        let values = [self.dlq_offset.to_string(), "application/json".to_owned()];
+        HEADERS.into_iter().zip(values).map(|(name, value)| headers::header(name, value.into())).collect()
     }
 
     /// When, as RFC 3339.

@@ -228,7 +228,10 @@ impl Inner {
         };
         let Found { letter, redrive, .. } =
             self.index.get(offset).unwrap_or_else(|| self.index.with_redrive(Filed::of(&record)));
-        let place = letter.place().filter(|_| letter.topic.as_deref() == Some(self.events_topic.as_str()));
+        let place = letter.place().filter(|(partition, _)| {
+            letter.topic.as_deref() == Some(self.events_topic.as_str())
+                && self.store.has_partition(*partition)
+        });
         let Some(place) = place else {
             return Ok(Err(Refusal::OtherTopic(letter.topic.as_deref().map(str::to_owned))));
         };
@@ -236,7 +239,8 @@ impl Inner {
             let position = format!("{}:{}", redrive.partition, redrive.offset);
             return Ok(Err(Refusal::AlreadyRedriven { at: redrive.at_text(), position }));
         }
-        let attempt = 1 + redrive.map_or(letter.attempts, |redrive| redrive.attempt.max(letter.attempts));
+        let before = redrive.map_or(letter.attempts, |redrive| redrive.attempt.max(letter.attempts));
+        let attempt = before.saturating_add(1);
         if attempt > self.max_attempts {
             return Ok(Err(Refusal::TooManyAttempts { max: self.max_attempts }));
         }
@@ -253,7 +257,10 @@ impl Inner {
 
     /// Whether a later update of the order was applied. The fold asks once more, when it is the event's turn.
     fn is_superseded(&self, event: &OrderEvent, (partition, offset): (i32, i64)) -> bool {
-        let partition = usize::try_from(partition).unwrap_or(usize::MAX);
+        let Some(partition) = usize::try_from(partition).ok().filter(|_| self.store.has_partition(partition))
+        else {
+            return false;
+        };
         let state = self.store.state(partition, &event.order_id);
         let is_update = matches!(event.payload, Payload::Update(_));
         is_update && state.ok().flatten().is_some_and(|state| state.has_update_after(offset))

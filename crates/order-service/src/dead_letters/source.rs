@@ -133,8 +133,12 @@ impl Source {
         // The end of a fetch that was on its way may be an older one.
         drop(consumer);
         let consumer = self.open(index.next_offset())?;
+        // Where letters keep coming there is no end; what lies behind `end` is not waited for.
         while let Some(record) = self.poll(&consumer, deadline)? {
             index.take(&record);
+            if record.offset() >= end - 1 {
+                break;
+            }
         }
         index.is_complete();
         Ok(())

@@ -206,7 +206,7 @@ impl Worker {
         is_drained: bool,
         before: Tally,
     ) -> Result<(), PipelineError> {
-        let Self { pipeline, partitions, window, .. } = self;
+        let Self { pipeline, partitions, window, batch_limit, .. } = self;
         let partition = &mut partitions[index];
         let next_offset = batch.progress.next_offset;
         let Some(EndSeen { at, .. }) =
@@ -214,10 +214,11 @@ impl Worker {
         else {
             return Ok(());
         };
-        let mut pointless = Vec::new();
+        let (mut pointless, mut is_all) = (Vec::new(), true);
         for timer in partition.timers.iter().take_while(|(give_up_at, _)| *give_up_at <= at) {
-            if window.reached_with(before + batch.tally).is_some() {
-                return Ok(());
+            if batch.letters.len() >= *batch_limit || window.reached_with(before + batch.tally).is_some() {
+                is_all = false;
+                break;
             }
             if !batch.expire(&pipeline.view.store, timer.1.clone(), at)? {
                 pointless.push(timer.clone());
@@ -226,6 +227,10 @@ impl Worker {
         // Otherwise they would be looked at in every turn, until the partition has another event.
         for timer in pointless {
             partition.timers.remove(&timer);
+        }
+        if !is_all {
+            // The others are given up in the next turn.
+            return Ok(());
         }
         partition.end_seen = None;
         batch.expired_until = Some(at);
@@ -324,7 +329,7 @@ impl Worker {
             let (key, value) = (letter.key.as_deref(), letter.value.as_deref());
             writer.send(&topics.dead_letters, Some(dead_letters::PARTITION), key, value, headers, None)?;
         }
-        writer.delivered().map(drop)
+        writer.drain()
     }
 
     /// Queues the other records of one partition; the progress is the last of them.
