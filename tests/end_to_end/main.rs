@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_records;
 mod boot;
 mod broker_outage;
+mod conformance;
 mod documents;
 mod exactly_once_aborts;
 mod exactly_once_crashes;

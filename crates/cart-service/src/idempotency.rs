@@ -62,6 +62,16 @@ pub fn event_id(order: &OrderId, key: Option<&IdempotencyKey>) -> Uuid {
     }
 }
 
+/// The id of a new order whose client chose none. It follows from the key, if there is one: the same request
+/// must be about the same order.
+pub fn order_id(prefix: &str, key: Option<&IdempotencyKey>) -> OrderId {
+    let id = match key {
+        Some(IdempotencyKey(key)) => Uuid::new_v5(&NAMESPACE, key.as_bytes()),
+        None => Uuid::new_v4(),
+    };
+    OrderId::generated(prefix, id.as_u128())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

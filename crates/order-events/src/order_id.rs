@@ -27,6 +27,12 @@ impl OrderId {
         Ok(Self(id))
     }
 
+    /// An id that nobody chose: the prefix, a dash, and `unique` as 32 hexadecimal digits.
+    pub fn generated(prefix: &str, unique: u128) -> Self {
+        let dash = if prefix.is_empty() { "" } else { "-" };
+        Self(format!("{prefix}{dash}{unique:032x}"))
+    }
+
     /// Whether `id`, as it stands in an event, keeps the rules.
     ///
     /// # Errors
@@ -112,6 +118,15 @@ mod tests {
         assert_eq!(parsed("ORDER-001").unwrap(), "ORDER-001");
         assert_eq!(parsed("12a").unwrap(), "12a");
         assert_eq!(OrderId::parse("123", "").unwrap().as_str(), "123");
+    }
+
+    #[test]
+    fn a_generated_id_keeps_the_rules() {
+        for prefix in ["", "ORD", &"X".repeat(32)] {
+            let id = OrderId::generated(prefix, 7);
+            assert_eq!(OrderId::check(id.as_str()), Ok(()));
+            assert_eq!(OrderId::parse(id.as_str(), "").unwrap(), id);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, topic_name};
 use rust_decimal::Decimal;
+use service_runtime::limits::HttpArgs;
 use service_runtime::settings::{duration, positive_duration};
 use service_runtime::telemetry::LogArgs;
 use uuid::Uuid;
@@ -34,6 +35,10 @@ pub struct Settings {
     /// How long running requests may take after SIGTERM.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = positive_duration)]
     pub shutdown_timeout: Duration,
+
+    /// See [`HttpArgs`].
+    #[command(flatten)]
+    pub http: HttpArgs,
 
     /// Settings of the orders themselves.
     #[command(flatten)]
@@ -184,6 +189,8 @@ pub struct Config {
     pub bind: IpAddr,
     /// See [`Settings::shutdown_timeout`].
     pub shutdown_timeout: Duration,
+    /// See [`HttpArgs`].
+    pub http: HttpArgs,
     /// See [`OrderSettings`].
     pub orders: OrderSettings,
     /// See [`PipelineSettings`].
@@ -219,6 +226,7 @@ impl Config {
             port: settings.port,
             bind: settings.bind,
             shutdown_timeout: settings.shutdown_timeout,
+            http: settings.http,
             orders: settings.orders,
             pipeline: settings.pipeline,
             clients,

@@ -31,7 +31,7 @@ use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
-use service_runtime::server;
+use service_runtime::server::{self, Patience};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -77,8 +77,9 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let stop = shutdown.child_token();
     let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 
-    let app = app::finish(routes::router(state), http_metrics);
-    let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.shutdown_timeout));
+    let app = app::finish(routes::router(state), http_metrics, &config.http);
+    let patience = Patience { head: config.http.read_timeout, grace: config.shutdown_timeout };
+    let server = tokio::spawn(server::serve(listener, app, stop.clone(), patience));
 
     let processed = process(&config, view, status, event_metrics, &stop).await;
     stop.cancel();

@@ -47,6 +47,11 @@ impl Query {
         outcome.map_err(|detail| self.faults.push(Fault::query(name, detail))).ok()
     }
 
+    /// `outcome`'s value; notes its error, a fault found elsewhere.
+    pub fn noted<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
+        outcome.map_err(|fault| self.faults.push(fault)).ok()
+    }
+
     /// `outcome`, unless any fault was found.
     ///
     /// # Errors

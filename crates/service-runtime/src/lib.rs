@@ -4,11 +4,18 @@
 //! [`exit`]; its router goes through [`app::finish`], which gives every route the same limits, problem details,
 //! request ids and metrics, and is served by [`server::serve`].
 
+mod api_token;
 pub mod app;
+pub mod conditional;
+mod cors;
+mod deadline;
+pub mod limits;
 pub mod observe;
+mod overload;
 pub mod prefer;
 pub mod probe;
 pub mod problem;
+mod rate_limit;
 pub mod server;
 pub mod settings;
 pub mod shutdown;
@@ -17,6 +24,8 @@ pub mod telemetry;
 use std::error::Error;
 use std::process::ExitCode;
 
+pub use api_token::ApiToken;
+pub use conditional::Conditional;
 pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -27,6 +27,42 @@ impl ProblemType {
     /// Something about the request is wrong; `errors` lists every fault.
     pub const INVALID_REQUEST: Self =
         Self { slug: "invalid-request", title: "The request is not valid", status: StatusCode::BAD_REQUEST };
+
+    /// The service does not know the client: only with `API_TOKEN`.
+    pub const UNAUTHORIZED: Self =
+        Self { slug: "unauthorized", title: "A valid token is needed", status: StatusCode::UNAUTHORIZED };
+
+    /// The client did not send its body in time.
+    pub const SLOW_REQUEST: Self =
+        Self { slug: "slow-request", title: "The body came too slowly", status: StatusCode::REQUEST_TIMEOUT };
+
+    /// The client sends more than `RATE_LIMIT` requests.
+    pub const TOO_MANY_REQUESTS: Self = Self {
+        slug: "too-many-requests",
+        title: "Too many requests of this client",
+        status: StatusCode::TOO_MANY_REQUESTS,
+    };
+
+    /// More requests run than `MAX_CONCURRENT_REQUESTS`.
+    pub const OVERLOADED: Self =
+        Self { slug: "overloaded", title: "The service is busy", status: StatusCode::SERVICE_UNAVAILABLE };
+
+    /// The answer was not there within `REQUEST_TIMEOUT`.
+    pub const TIMED_OUT: Self = Self {
+        slug: "timed-out",
+        title: "The answer took too long",
+        status: StatusCode::SERVICE_UNAVAILABLE,
+    };
+
+    /// The problems that any request may get from any service, beside those that are only their status.
+    pub const SHARED: [Self; 6] = [
+        Self::INVALID_REQUEST,
+        Self::UNAUTHORIZED,
+        Self::SLOW_REQUEST,
+        Self::TOO_MANY_REQUESTS,
+        Self::OVERLOADED,
+        Self::TIMED_OUT,
+    ];
 
     /// The problem that is only its status.
     pub fn of_status(status: StatusCode) -> Self {
@@ -54,6 +90,7 @@ struct Content {
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
     prefer: Prefer,
+    headers: Vec<(HeaderName, HeaderValue)>,
     extensions: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -100,6 +137,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             prefer: Prefer::default(),
+            headers: Vec::new(),
             extensions: serde_json::Map::new(),
         }))
     }
@@ -119,6 +157,13 @@ impl Problem {
         self
     }
 
+    /// Adds a header of its own to the answer.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
+        self
+    }
+
     /// Tells that the client's preference was followed.
     #[must_use]
     pub fn applied(mut self, prefer: Prefer) -> Self {
@@ -131,6 +176,11 @@ impl Problem {
     pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
         self.0.extensions.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Every fault of a bad request.
+    pub fn errors(&self) -> &[Fault] {
+        &self.0.errors
     }
 
     /// The status it is answered with.
@@ -153,7 +203,7 @@ struct Body<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Content { kind, detail, errors, retry_after, prefer, extensions } = *self.0;
+        let Content { kind, detail, errors, retry_after, prefer, headers: own, extensions } = *self.0;
         let body = Body {
             r#type: &kind.uri(),
             title: kind.title,
@@ -165,6 +215,7 @@ impl IntoResponse for Problem {
         let mut response = (kind.status, prefer.applied(), axum::Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
+        headers.extend(own);
         if let Some(wait) = retry_after {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {

@@ -1,15 +1,15 @@
 //! The HTTP interface.
 
 mod create_order;
+mod created;
 mod health;
-mod outcome;
+mod place_order;
 mod update_order;
+mod write;
 
 use axum::Router;
-use axum::http::HeaderMap;
-use axum::routing::{get, post, put};
-use order_events::headers::TRACEPARENT;
-use order_events::{Position, TraceContext};
+use axum::routing::{get, patch, post, put};
+use order_events::Position;
 use serde::Serialize;
 use service_runtime::observe;
 
@@ -20,6 +20,9 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/create-order", post(create_order::create_order))
         .route("/update-order", put(update_order::update_order).post(update_order::update_order))
+        .route("/orders", post(place_order::place_order))
+        .route("/orders/", post(place_order::place_order))
+        .route("/orders/{orderId}", patch(update_order::patch_order))
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -41,10 +44,4 @@ impl From<Position> for Kafka {
     fn from(Position { topic, partition, offset }: Position) -> Self {
         Self { topic, partition, offset, position: format!("{partition}:{offset}") }
     }
-}
-
-/// The trace that the request belongs to, one step on; or a new one.
-fn trace(headers: &HeaderMap) -> TraceContext {
-    let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()?.parse::<TraceContext>().ok());
-    parent.map_or_else(TraceContext::start, TraceContext::child)
 }

@@ -1,11 +1,10 @@
-//! `GET /order-details`: one order, as it is or as a certain event has left it.
+//! `GET /order-details` and `GET /orders/{orderId}`: one order, as it is or as a certain event has left it.
 
-use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use order_events::OrderId;
 use serde::Serialize;
-use service_runtime::{Prefer, Problem};
+use service_runtime::{Conditional, Fault, Prefer, Problem};
 
 use crate::error;
 use crate::order_view::OrderView;
@@ -23,29 +22,61 @@ struct Details {
     order: OrderView,
 }
 
+/// The place of an event: partition and offset.
+type Place = (usize, i64);
+
 pub(super) async fn order_details(
     State(state): State<AppState>,
     prefer: Prefer,
+    conditional: Conditional,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let position = query.optional(&["position"]);
-    let place = position
-        .as_deref()
-        .map_or(Some(None), |position| query.checked("position", parse_position(position).map(Some)));
+    let place = place(&mut query);
     let order_id = query.required(ORDER_ID).and_then(|typed| {
         let parsed = OrderId::parse(&typed, &state.orders.order_id_prefix);
         query.checked(ORDER_ID[0], parsed.map_err(|error| error.to_string()))
     });
     let (order_id, place) = query.finish(order_id.zip(place))?;
+    let order = find(&state, order_id, place, prefer).await?;
+    let applied = place.and_then(|_| prefer.applied());
+    Ok((applied, conditional.answer(&Details { flat: order.clone(), order })).into_response())
+}
+
+pub(super) async fn order(
+    State(state): State<AppState>,
+    Path(typed): Path<String>,
+    prefer: Prefer,
+    conditional: Conditional,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let place = place(&mut query);
+    let parsed = OrderId::parse(&typed, &state.orders.order_id_prefix);
+    let order_id = query.noted(parsed.map_err(|error| Fault::path("orderId", error.to_string())));
+    let (order_id, place) = query.finish(order_id.zip(place))?;
+    let order = find(&state, order_id, place, prefer).await?;
+    let applied = place.and_then(|_| prefer.applied());
+    Ok((applied, conditional.answer(&order)).into_response())
+}
+
+/// The place of the event that the client has in mind, if it has one; `None` if that is wrong.
+fn place(query: &mut Query) -> Option<Option<Place>> {
+    match query.optional(&["position"]) {
+        Some(position) => query.checked("position", parse_position(&position).map(Some)),
+        None => Some(None),
+    }
+}
+
+async fn find(
+    state: &AppState,
+    order_id: OrderId,
+    place: Option<Place>,
+    prefer: Prefer,
+) -> Result<OrderView, Problem> {
     if let Some((partition, offset)) = place {
-        await_event(&state, partition, offset, prefer).await?;
+        await_event(state, partition, offset, prefer).await?;
     }
     match state.view()?.store.order(order_id.as_str()).map_err(error::internal)? {
-        Some(order) => {
-            let view = OrderView::new(order_id.into_string(), order, state.orders.shipping_rate);
-            let applied = place.and_then(|_| prefer.applied());
-            Ok((applied, Json(Details { flat: view.clone(), order: view })).into_response())
-        }
+        Some(order) => Ok(OrderView::new(order_id.into_string(), order, state.orders.shipping_rate)),
         None => {
             // Before everything is restored, a missing order may exist.
             state.restored_view()?;
