@@ -26,7 +26,8 @@ impl IdempotencyKey {
         let mut found: Option<(&str, &str)> = None;
         for name in HEADERS {
             for value in headers.get_all(name) {
-                let key = value.to_str().map_err(|_| Fault::header(name, "must be printable ASCII"))?;
+                let printable = value.to_str().ok().filter(|key| !key.contains('\t'));
+                let key = printable.ok_or_else(|| Fault::header(name, "must be printable ASCII"))?;
                 // A structured field writes the key in quotes; it is the same key.
                 let key = key.trim();
                 let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
@@ -96,6 +97,7 @@ mod tests {
     #[test]
     fn unusable_keys_are_refused() {
         assert!(key(&[("idempotency-key", "")]).is_err());
+        assert!(key(&[("idempotency-key", "a\tb")]).is_err());
         assert!(key(&[("idempotency-key", &"k".repeat(129))]).is_err());
         assert!(
             key(&[("idempotency-key", "k1"), ("x-idempotency-key", "k2")]).unwrap_err().contains("disagrees")

@@ -4,6 +4,7 @@
 //! to Kafka and waits for the delivery report; only then is the client answered with a 2xx. The service keeps
 //! nothing of it.
 
+pub mod api;
 pub mod config;
 pub mod error;
 pub mod idempotency;

@@ -7,7 +7,8 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use order_events::{OrderId, Status};
+use order_events::{OrderId, Status, money};
+use rust_decimal::prelude::ToPrimitive;
 use service_runtime::{Fault, Problem, ProblemType};
 
 use crate::json::Json;
@@ -192,13 +193,19 @@ pub fn id(value: &Json) -> Result<String, String> {
     order_id(value, "").map(OrderId::into_string)
 }
 
+fn integer(number: f64) -> Option<u64> {
+    // By way of a decimal, which has no casts that lose anything.
+    money::from_wire(number)?.to_u64()
+}
+
 /// Reads a whole number from 1 to `max`.
 ///
 /// # Errors
 /// What it is instead.
 pub fn whole_number(value: &Json, max: u64) -> Result<u64, String> {
     let number = match value {
-        Json::Number(number) => number.as_u64(),
+        // For JSON, 3 and 3.0 are one number.
+        Json::Number(number) => number.as_f64().filter(|number| number.fract() == 0.0).and_then(integer),
         _ => None,
     };
     number
@@ -281,7 +288,7 @@ mod tests {
             let body = format!(r#"{{"orderId": "A", "itemsCount": {bad}}}"#);
             assert_eq!(create_faults(&body).len(), 1, "{bad}");
         }
-        for good in ["1", "1000"] {
+        for good in ["1", "1000", "3.0", "1e2"] {
             assert_eq!(create_faults(&format!(r#"{{"orderId": "A", "itemsCount": {good}}}"#)), []);
         }
     }

@@ -3,13 +3,21 @@
 use std::fmt;
 
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// The most characters an order id may have.
 pub const MAX_CHARS: usize = 128;
 
 /// An order id that keeps the rules: not blank, at most [`MAX_CHARS`] characters, no control characters, no
 /// white space around it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+// So many digits would be too long with their prefix.
+#[schema(
+    min_length = 1,
+    max_length = 128,
+    pattern = r"^(?!\s*[0-9]{125,}\s*$)[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$",
+    example = "ORD-1001"
+)]
 pub struct OrderId(String);
 
 impl OrderId {

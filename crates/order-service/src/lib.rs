@@ -4,6 +4,8 @@
 //! makes of its order, the pipeline commits that to the [`changelog`] in one transaction with the consumed
 //! offset, and only then the [`store`] shows it to [`routes`].
 
+pub mod api;
+pub mod asyncapi;
 pub mod changelog;
 pub mod config;
 pub mod dead_letter;
@@ -29,6 +31,7 @@ use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
+use serde_json::Value;
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::server::{self, Patience};
@@ -77,7 +80,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let stop = shutdown.child_token();
     let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 
-    let app = app::finish(routes::router(state), http_metrics, &config.http);
+    let app = app::finish(routes::router(state, described(&config)), http_metrics, &config.http);
     let patience = Patience { head: config.http.read_timeout, grace: config.shutdown_timeout };
     let server = tokio::spawn(server::serve(listener, app, stop.clone(), patience));
 
@@ -87,6 +90,15 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let _ = server.await;
     info!("stopped");
     processed
+}
+
+/// The description of the topics.
+fn described(config: &Config) -> Value {
+    asyncapi::describe(&asyncapi::Topics {
+        events: &config.topics.order_topic,
+        dead_letters: &config.dlq_topic,
+        changelog: &changelog::topic_name(&config.consumer_group_id),
+    })
 }
 
 /// Boots, then processes events until `stop`.

@@ -69,7 +69,7 @@ impl Query {
 /// # Errors
 /// What is expected instead.
 pub fn whole_number(text: &str) -> Result<i64, String> {
-    let number = text.parse().ok().filter(|number| *number >= 0);
+    let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
     number.ok_or_else(|| "must be a whole number from 0".to_owned())
 }
 

@@ -4,6 +4,7 @@
 //! [`exit`]; its router goes through [`app::finish`], which gives every route the same limits, problem details,
 //! request ids and metrics, and is served by [`server::serve`].
 
+pub mod api_docs;
 mod api_token;
 pub mod app;
 pub mod conditional;
@@ -11,6 +12,7 @@ mod cors;
 mod deadline;
 pub mod limits;
 pub mod observe;
+pub mod openapi;
 mod overload;
 pub mod prefer;
 pub mod probe;
@@ -19,6 +21,7 @@ mod rate_limit;
 pub mod server;
 pub mod settings;
 pub mod shutdown;
+pub mod snapshot;
 pub mod telemetry;
 
 use std::error::Error;

@@ -183,6 +183,21 @@ impl Problem {
         &self.0.errors
     }
 
+    /// The members of the problem.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Content { kind, detail, errors, extensions, .. } = &*self.0;
+        let body = Body {
+            r#type: &kind.uri(),
+            title: kind.title,
+            status: kind.status.as_u16(),
+            detail,
+            errors,
+            extensions,
+        };
+        // Only texts, numbers and what is JSON already: it can be written.
+        serde_json::to_value(body).unwrap_or_default()
+    }
+
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         self.0.kind.status
@@ -203,16 +218,9 @@ struct Body<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Content { kind, detail, errors, retry_after, prefer, headers: own, extensions } = *self.0;
-        let body = Body {
-            r#type: &kind.uri(),
-            title: kind.title,
-            status: kind.status.as_u16(),
-            detail: &detail,
-            errors: &errors,
-            extensions: &extensions,
-        };
-        let mut response = (kind.status, prefer.applied(), axum::Json(body)).into_response();
+        let body = axum::Json(self.to_json());
+        let Content { kind, retry_after, prefer, headers: own, .. } = *self.0;
+        let mut response = (kind.status, prefer.applied(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
         headers.extend(own);

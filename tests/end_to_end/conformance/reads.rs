@@ -96,6 +96,9 @@ fn ids() -> Vec<Row> {
             .json(".count", 2)
             .json(".orderIds[1]", "A-itemsNum")
             .json(".nextCursor", "A-itemsNum"),
+        orders("ids, compressed while they are sent", "/getAllOrderIdsFromTopic?topic=order-events")
+            .with("accept-encoding", "gzip")
+            .header("content-encoding", "gzip"),
         orders("a topic of somebody else", "/getAllOrderIdsFromTopic?topic=others")
             .problem(404, "unknown-topic"),
         orders("no topic", "/getAllOrderIdsFromTopic?limit=x").faults(&["?topic", "?limit"]),

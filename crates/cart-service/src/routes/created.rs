@@ -7,6 +7,7 @@ use order_events::{EventOutcome, OrderEvent, TraceContext};
 use serde::Serialize;
 use service_runtime::{Prefer, Problem};
 use tracing::info;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Kafka;
@@ -15,7 +16,7 @@ use crate::order::OrderView;
 use crate::state::AppState;
 
 /// A new order is in the log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Created<'a> {
     message: &'static str,

@@ -8,30 +8,48 @@ mod update_order;
 mod write;
 
 use axum::Router;
-use axum::routing::{get, patch, post, put};
+use axum::routing::{get, post};
 use order_events::Position;
 use serde::Serialize;
-use service_runtime::observe;
+use serde_json::Value;
+use service_runtime::{api_docs, observe};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::api::{self, Api};
 use crate::state::AppState;
 
 /// Every route of the service.
 pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/create-order", post(create_order::create_order))
-        .route("/update-order", put(update_order::update_order).post(update_order::update_order))
-        .route("/orders", post(place_order::place_order))
+    let (routes, operations) = described().split_for_parts();
+    let api = api::describe(&operations, state.orders.max_items);
+    routes
         .route("/orders/", post(place_order::place_order))
-        .route("/orders/{orderId}", patch(update_order::patch_order))
-        .route("/health", get(health::health))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
         .route("/metrics", get(observe::metrics))
+        .merge(api_docs::routes(api))
         .with_state(state)
 }
 
+/// The description of the HTTP interface, of a service that takes orders of up to `max_items`.
+pub fn openapi(max_items: u32) -> Value {
+    api::describe(&described().into_openapi(), max_items)
+}
+
+fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(create_order::create_order))
+        .routes(routes!(update_order::update_order))
+        .routes(routes!(update_order::update_order_by_post))
+        .routes(routes!(place_order::place_order))
+        .routes(routes!(update_order::patch_order))
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
 /// Where an event is in Kafka.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Kafka {
     topic: String,
     partition: i32,

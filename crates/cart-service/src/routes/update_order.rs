@@ -9,22 +9,24 @@ use order_events::{EventOutcome, OrderId, Status};
 use serde::Serialize;
 use service_runtime::{Fault, Problem};
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::Kafka;
 use super::write::{WriteHeaders, publish};
+use crate::api::{PatchOrderRequest, UpdateOrderRequest, WriteParameters};
 use crate::idempotency::{IdempotencyKey, event_id};
 use crate::order;
 use crate::request::Body;
 use crate::state::AppState;
 
 /// A new status is in the log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Updated<'a> {
     message: &'static str,
     order_id: &'a str,
-    update: NewStatus<'a>,
-    order: NewStatus<'a>,
+    update: StatusOf<'a>,
+    order: StatusOf<'a>,
     event_id: String,
     kafka: Kafka,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,13 +34,29 @@ pub(super) struct Updated<'a> {
 }
 
 /// An order's id and its new status.
-#[derive(Serialize, Clone, Copy)]
+#[derive(Serialize, ToSchema, Clone, Copy)]
 #[serde(rename_all = "camelCase")]
-struct NewStatus<'a> {
+struct StatusOf<'a> {
     order_id: &'a str,
     status: &'static str,
 }
 
+/// Gives an order a new status.
+#[utoipa::path(
+    put, path = "/update-order", request_body = UpdateOrderRequest, params(WriteParameters),
+    responses(
+        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
+            body = Updated<'_>),
+        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
+            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
+        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
+        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
+        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
+        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
+        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
+    ),
+    tag = "orders",
+)]
 pub(super) async fn update_order(
     State(state): State<AppState>,
     mut headers: WriteHeaders,
@@ -52,6 +70,48 @@ pub(super) async fn update_order(
     update(&state, change, key.as_ref(), headers).await
 }
 
+/// The same as PUT, for clients that have no other verb.
+#[utoipa::path(
+    post, path = "/update-order", request_body = UpdateOrderRequest, params(WriteParameters),
+    responses(
+        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
+            body = Updated<'_>),
+        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
+            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
+        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
+        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
+        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
+        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
+        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
+    ),
+    tag = "orders",
+)]
+pub(super) async fn update_order_by_post(
+    state: State<AppState>,
+    headers: WriteHeaders,
+    body: Body,
+) -> Result<Response, Problem> {
+    update_order(state, headers, body).await
+}
+
+/// Gives an order a new status.
+#[utoipa::path(
+    patch, path = "/orders/{orderId}", request_body = PatchOrderRequest,
+    params(("orderId" = OrderId, Path, description = "Digits only get the prefix `ORD-`."),
+        WriteParameters),
+    responses(
+        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
+            body = Updated<'_>),
+        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
+            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
+        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
+        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
+        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
+        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
+        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
+    ),
+    tag = "orders",
+)]
 pub(super) async fn patch_order(
     State(state): State<AppState>,
     Path(order_id): Path<String>,
@@ -79,7 +139,7 @@ async fn update(
     info!(%order_id, %status, %event_id, position = %published.position, "order updated");
     let code = published.status(StatusCode::OK);
     let location = published.location(state, order_id.as_str()).filter(|_| code == StatusCode::ACCEPTED);
-    let update = NewStatus { order_id: order_id.as_str(), status: status.as_str() };
+    let update = StatusOf { order_id: order_id.as_str(), status: status.as_str() };
     let updated = Updated {
         message: "Order status update published",
         order_id: order_id.as_str(),

@@ -7,24 +7,41 @@ mod order_ids;
 mod orders;
 mod pages;
 
-use axum::Router;
 use axum::routing::get;
-use service_runtime::observe;
+use axum::{Json, Router};
+use serde_json::Value;
+use service_runtime::{api_docs, observe};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::api::{self, Api};
 use crate::state::AppState;
 
-/// Every route of the service.
-pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/order-details", get(order::order_details))
-        .route("/getAllOrderIdsFromTopic", get(order_ids::all_order_ids))
-        .route("/orders", get(orders::orders))
+/// Every route of the service. `asyncapi` describes its topics.
+pub fn router(state: AppState, asyncapi: Value) -> Router {
+    let (routes, operations) = described().split_for_parts();
+    routes
         .route("/orders/", get(orders::orders))
-        .route("/orders/{orderId}", get(order::order))
-        .route("/events/{topic}/{partition}/{offset}", get(event_outcome::event_outcome))
-        .route("/health", get(health::health))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
         .route("/metrics", get(observe::metrics))
+        .route("/asyncapi.json", get(|| async { Json(asyncapi) }))
+        .merge(api_docs::routes(api::describe(&operations)))
         .with_state(state)
+}
+
+/// The description of the HTTP interface.
+pub fn openapi() -> Value {
+    api::describe(&described().into_openapi())
+}
+
+fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(order::order_details))
+        .routes(routes!(order_ids::all_order_ids))
+        .routes(routes!(orders::orders))
+        .routes(routes!(order::order))
+        .routes(routes!(event_outcome::event_outcome))
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
 }

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use order_events::OrderId;
 use serde::Serialize;
 use service_runtime::{Conditional, Fault, Prefer, Problem};
+use utoipa::ToSchema;
 
 use crate::error;
 use crate::order_view::OrderView;
@@ -15,7 +16,7 @@ use crate::state::AppState;
 const ORDER_ID: &[&str] = &["orderId", "order_id"];
 
 /// The order's fields, and the same once more under `order`: clients look for them in either place.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Details {
     #[serde(flatten)]
     flat: OrderView,
@@ -25,6 +26,25 @@ struct Details {
 /// The place of an event: partition and offset.
 type Place = (usize, i64);
 
+/// One order, flat and once more under `order`.
+#[utoipa::path(
+    get, path = "/order-details",
+    params(
+        ("orderId" = OrderId, Query, description = "Also `order_id`. Digits only get the prefix `ORD-`."),
+        ("position" = Option<String>, Query, pattern = "^[0-9]{1,9}:[0-9]{1,18}$", example = "0:42", nullable = false,
+            description = "`<partition>:<offset>`: the order as that event has left it."),
+        ("Prefer" = Option<String>, Header, example = "wait=5", nullable = false,
+            description = "With `position`: wait so many seconds, at most 30, for that event."),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "An `ETag`: 304 if nothing has changed."),
+    ),
+    responses(
+        (status = 200, body = Details, description = "The order.", headers(("etag" = String))),
+        (status = 304, description = "The client has it already.", headers(("etag" = String))),
+        (status = 404, description = "`unknown-order`, `unknown-partition`."),
+        (status = 503, description = "`not-ready`: the orders are being restored. `not-processed`: the event at `position` is not processed yet."),
+    ),
+    tag = "orders",
+)]
 pub(super) async fn order_details(
     State(state): State<AppState>,
     prefer: Prefer,
@@ -42,6 +62,25 @@ pub(super) async fn order_details(
     Ok((applied, conditional.answer(&Details { flat: order.clone(), order })).into_response())
 }
 
+/// One order.
+#[utoipa::path(
+    get, path = "/orders/{orderId}",
+    params(
+        ("orderId" = OrderId, Path, description = "Digits only get the prefix `ORD-`."),
+        ("position" = Option<String>, Query, pattern = "^[0-9]{1,9}:[0-9]{1,18}$", example = "0:42", nullable = false,
+            description = "`<partition>:<offset>`: the order as that event has left it."),
+        ("Prefer" = Option<String>, Header, example = "wait=5", nullable = false,
+            description = "With `position`: wait so many seconds, at most 30, for that event."),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "An `ETag`: 304 if nothing has changed."),
+    ),
+    responses(
+        (status = 200, body = OrderView, description = "The order.", headers(("etag" = String))),
+        (status = 304, description = "The client has it already.", headers(("etag" = String))),
+        (status = 404, description = "`unknown-order`, `unknown-partition`."),
+        (status = 503, description = "`not-ready`: the orders are being restored. `not-processed`: the event at `position` is not processed yet."),
+    ),
+    tag = "orders",
+)]
 pub(super) async fn order(
     State(state): State<AppState>,
     Path(typed): Path<String>,
@@ -98,8 +137,8 @@ async fn await_event(state: &AppState, partition: usize, offset: i64, prefer: Pr
 fn parse_position(text: &str) -> Result<(usize, i64), String> {
     let expected = || format!("must be <partition>:<offset>, for example 0:42; this is {text:?}");
     let (partition, offset) = text.split_once(':').ok_or_else(expected)?;
-    match (partition.parse(), whole_number(offset)) {
-        (Ok(partition), Ok(offset)) => Ok((partition, offset)),
+    match (whole_number(partition).map(usize::try_from), whole_number(offset)) {
+        (Ok(Ok(partition)), Ok(offset)) => Ok((partition, offset)),
         _ => Err(expected()),
     }
 }
@@ -111,7 +150,7 @@ mod tests {
     #[test]
     fn a_position_is_a_partition_and_an_offset() {
         assert_eq!(parse_position("2:17"), Ok((2, 17)));
-        for bad in ["", "2", "2:", ":17", "2:-1", "-1:2", "a:b", "2:1:7", "2:9223372036854775808"] {
+        for bad in ["", "2", "2:", ":17", "2:-1", "-1:2", "a:b", "2:1:7", "+2:1", "2:9223372036854775808"] {
             assert!(parse_position(bad).is_err(), "{bad}");
         }
     }

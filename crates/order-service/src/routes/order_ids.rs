@@ -11,9 +11,10 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use compact_str::CompactString;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use service_runtime::Problem;
+use utoipa::ToSchema;
 
 use super::pages::Page;
 use crate::error;
@@ -29,6 +30,21 @@ const MAX_LIMIT: usize = 1_000_000;
 /// How many ids are taken from the store and sent at once.
 const CHUNK: usize = 1000;
 
+/// The ids of the orders of a topic, sorted, without repeats; sent while they are read.
+#[utoipa::path(
+    get, path = "/getAllOrderIdsFromTopic",
+    params(
+        ("topic" = String, Query, example = "order-events", description = "Also `topicName`, `topic_name`."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000_000, nullable = false, description = "The most ids; all if it is missing."),
+        ("cursor" = Option<String>, Query, nullable = false, description = "The `nextCursor` of the page before."),
+    ),
+    responses(
+        (status = 200, body = OrderIds, description = "The ids."),
+        (status = 404, description = "`unknown-topic`."),
+        (status = 503, description = "`not-ready`: the orders are being restored."),
+    ),
+    tag = "orders",
+)]
 pub(super) async fn all_order_ids(
     State(state): State<AppState>,
     mut query: Query,
@@ -47,8 +63,16 @@ pub(super) async fn all_order_ids(
         count: 0,
         part: Part::Head,
     };
-    let parts = stream::unfold(ids, |mut ids| async { Some((Ok::<_, Infallible>(ids.next()?), ids)) });
-    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(parts)).into_response())
+    let parts = stream::unfold(ids, |mut ids| async {
+        if ids.count > 0 {
+            // What there is already goes out now, and others are served in between.
+            tokio::task::yield_now().await;
+        }
+        Some((Ok::<_, Infallible>(ids.next()?), ids))
+    });
+    // Compression asks once more behind the end.
+    let parts = Body::from_stream(parts.fuse());
+    Ok(([(header::CONTENT_TYPE, "application/json")], parts).into_response())
 }
 
 /// What of the answer comes next.
@@ -69,6 +93,20 @@ struct Ids {
     cursor: Option<CompactString>,
     count: usize,
     part: Part,
+}
+
+/// The whole answer, which is written in parts.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct OrderIds {
+    order_ids: Vec<String>,
+    count: usize,
+    /// Null when there are no more.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+    topic: String,
+    topic_name: String,
 }
 
 /// What comes behind the ids. The topic has two names, since clients look for either.

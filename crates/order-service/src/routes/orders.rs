@@ -6,8 +6,10 @@ use compact_str::CompactString;
 use order_events::Status;
 use serde::Serialize;
 use service_runtime::{Conditional, Problem};
+use utoipa::ToSchema;
 
 use super::pages::Page;
+use crate::api::StatusName;
 use crate::error;
 use crate::order_view::OrderView;
 use crate::query::Query;
@@ -28,14 +30,32 @@ const MAX_LOOKED_AT: usize = 10_000;
 const CHUNK: usize = 250;
 
 /// One page of orders.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Orders {
+pub(super) struct Orders {
     orders: Vec<OrderView>,
     count: usize,
+    /// Null on the last page.
+    #[schema(value_type = Option<String>)]
     next_cursor: Option<CompactString>,
 }
 
+/// The orders, sorted by id, page by page. A page may be shorter than asked for; the last has no `nextCursor`.
+#[utoipa::path(
+    get, path = "/orders",
+    params(
+        ("status" = Option<StatusName>, Query, nullable = false, description = "Only orders of this status; in any case."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, nullable = false, description = "The most entries; 100 if it is missing."),
+        ("cursor" = Option<String>, Query, nullable = false, description = "The `nextCursor` of the page before."),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "An `ETag`: 304 if nothing has changed."),
+    ),
+    responses(
+        (status = 200, body = Orders, description = "A page.", headers(("etag" = String))),
+        (status = 304, description = "The client has it already.", headers(("etag" = String))),
+        (status = 503, description = "`not-ready`: the orders are being restored."),
+    ),
+    tag = "orders",
+)]
 pub(super) async fn orders(
     State(state): State<AppState>,
     conditional: Conditional,
