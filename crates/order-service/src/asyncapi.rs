@@ -111,13 +111,25 @@ fn event_headers() -> Value {
     }})
 }
 
+/// Ours, Spring's and Kafka Connect's, so that their tools show them.
 fn dead_letter_headers() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
-    json!({ "type": "object", "description": "Beside those of the record.", "properties": {
+    let mut headers = json!({
         "dlq-reason": text("Why it could not be processed."),
         "dlq-category": text("NO_RETRY_DLQ or RETRY_THEN_DLQ."),
         "dlq-retry-count": text("How often it was tried again."),
         "dlq-failed-at": text("When, ISO 8601."),
         "dlq-consumer-group": text("Who gave it up."),
-    }})
+        "kafka_dlt-exception-fqcn": text("The kind of failure."),
+        "kafka_dlt-exception-message": text("What was wrong."),
+        "__connect.errors.exception.message": text("What was wrong."),
+    });
+    for (name, bytes) in [("topic", "text"), ("partition", "4"), ("offset", "8"), ("timestamp", "8")] {
+        let how = if bytes == "text" { "As text.".to_owned() } else { format!("{bytes} bytes, big-endian.") };
+        headers[format!("kafka_dlt-original-{name}")] = text(&how);
+        if name != "timestamp" {
+            headers[format!("__connect.errors.{name}")] = text("As text.");
+        }
+    }
+    json!({ "type": "object", "description": "Beside those of the record.", "properties": headers })
 }

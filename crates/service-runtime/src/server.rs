@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -48,9 +49,19 @@ pub struct Patience {
     pub grace: Duration,
 }
 
+/// Lets the process have as many connections as the system allows it: the usual limit is 1024, and is there for
+/// programs that use `select(2)`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Serves until `shutdown`, then takes no new connection and lets those that are open finish their requests.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken, patience: Patience) {
     let Patience { head, grace } = patience;
+    raise_file_limit();
     if let Ok(address) = listener.local_addr() {
         info!(%address, "listening");
     }

@@ -5,6 +5,7 @@ use super::row::{Row, cart, orders};
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = refusals();
     rows.extend(health());
+    rows.extend(descriptions());
     rows
 }
 
@@ -66,4 +67,29 @@ fn health() -> Vec<Row> {
             .header("x-request-id", "mine"),
         orders("a request id is made", "/nowhere").problem(404, "blank").header("x-request-id", "*-*-*-*-*"),
     ]
+}
+
+fn descriptions() -> Vec<Row> {
+    let mut rows = vec![
+        orders("the topics describe themselves", "/asyncapi.json")
+            .json(".asyncapi", "3.0.0")
+            .json(".channels.events.address", "order-events"),
+        cart("/docs leads to the pages", "GET", "/docs").text("Swagger UI"),
+        orders("/docs leads to the pages", "/docs").text("Swagger UI"),
+    ];
+    for asset in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
+        rows.push(cart("the pages are in the program", "GET", &format!("/docs/{asset}")));
+    }
+    for service in [
+        cart("the service describes itself", "GET", "/openapi.json"),
+        orders("the service describes itself", "/openapi.json"),
+    ] {
+        rows.push(
+            service
+                .json(".openapi", "3.1.0")
+                .is(".paths", "object")
+                .header("content-type", "application/json"),
+        );
+    }
+    rows
 }
