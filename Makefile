@@ -18,7 +18,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-images lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-api test-images docs lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -34,6 +34,17 @@ test: ## run all tests, against a real broker and registry
 	@stack/setup.sh --with-tests
 	$(cargo) build --workspace --bins --locked
 	$(cargo) test --workspace --locked
+
+test-api: ## check the descriptions in docs/ with their official tools, and the services against them; some minutes
+	@stack/setup.sh --with-tests --with-node
+	.venv/bin/openapi-spec-validator docs/*.openapi.json
+	cd tests/api && npm ci --no-audit --no-fund --loglevel=error
+	node tests/api/asyncapi.js docs/asyncapi.json
+	$(cargo) build --workspace --bins --locked
+	$(cargo) test --package end-to-end-tests --test api --locked
+
+docs: setup ## write the descriptions in docs/ anew from the code
+	UPDATE_DOCS=1 $(cargo) test --quiet --package cart-service --package order-service --test description --locked
 
 test-images: setup ## check the compose files, build the images, run the services from them; no Docker needed (Debian, root)
 	@docker/test-images.sh

@@ -4,13 +4,19 @@
 #
 #   stack/setup.sh                what `make run` needs
 #   stack/setup.sh --with-tests   and what `make test` needs on top: Python packages in .venv
+#   stack/setup.sh --with-node    and what `make test-api` needs on top: Node and npm
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Where rustup puts cargo, for the shell in which it was just installed.
 PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
 
-with_tests=no
-[ "${1-}" != --with-tests ] || with_tests=yes
+with_tests=no with_node=no
+for option; do
+  case $option in
+    --with-tests) with_tests=yes ;;
+    --with-node) with_node=yes ;;
+  esac
+done
 requirements=tests/python/requirements.txt
 rustup_command="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal"
 
@@ -63,6 +69,7 @@ missing() {
   has mvn || echo maven
   has curl || echo curl
   has cargo || echo rust
+  [ "$with_node" = no ] || { has node && has npm; } || echo node
   python_is_current || python3 -c 'import ensurepip, venv' 2>/dev/null || echo python
 }
 
@@ -88,6 +95,8 @@ package() { # package manager, missing thing; nothing where the manager has none
     apt:openssl) echo libssl-dev ;;
     apt:zlib) echo zlib1g-dev ;;
     apt:java) apt_java ;;
+    apt:node) echo nodejs npm ;;
+    dnf:node) echo nodejs-npm ;;
     apt:python) echo python3 python3-venv ;;
     apt:rust) ! apt_has rustup || echo rustup ;;
     dnf:c) echo gcc ;;

@@ -35,10 +35,19 @@ async fn a_bad_setting_stops_the_boot_with_one_line() {
             "KAFKA_SECURTY_PROTOCOL: librdkafka refuses the property securty.protocol",
         ),
         ("KAFKA_SASL_PASWORD", "hunter2", "KAFKA_SASL_PASWORD: librdkafka refuses"),
+        ("REQUEST_TIMEOUT", "30s", "REQUEST_TIMEOUT=30s: more than 30s is needed"),
+        ("API_TOKEN", "hunter2", "API_TOKEN=(not shown): at least 16 printable characters"),
+        ("RATE_LIMIT", "0", "RATE_LIMIT=0: "),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example,b", "CORS_ALLOWED_ORIGINS=b: origins such as https://"),
     ];
     let of_cart = [
         ("MAX_ITEMS", "0", "MAX_ITEMS=0: 0 is not in 1..=10000"),
         ("DELIVERY_TIMEOUT", "1s", "DELIVERY_TIMEOUT=1s: 2s to 300s is allowed"),
+        (
+            "DELIVERY_TIMEOUT",
+            "30s",
+            "REQUEST_TIMEOUT=60s: must be longer than DELIVERY_TIMEOUT (30s) and the 30s",
+        ),
         ("KAFKA_ACKS", "1", "KAFKA_ACKS: this service needs acks=all; remove the setting"),
     ];
     let of_orders = [

@@ -25,8 +25,9 @@ async fn redrive(orders: &Service, dlq_offset: i64, body: &Value) -> Answer {
 async fn outcome(orders: &Service, dlq_offset: i64) -> Value {
     eventually("the event is processed", async || {
         let letter = orders.get(&format!("/dlq/messages/{dlq_offset}")).await.json;
-        let outcome = &letter["redrive"]["outcome"];
-        (outcome == "applied" || outcome == "dead_lettered").then(|| letter["redrive"].clone())
+        let redrive = &letter["redrive"];
+        let is_over = redrive["outcome"] == "applied" || redrive["dead_again"].is_i64();
+        is_over.then(|| redrive.clone())
     })
     .await
 }
@@ -117,7 +118,6 @@ async fn an_update_does_not_undo_a_later_one() {
     // The fold judges it by the rules of every update: delivered is the end.
     let end = outcome(&orders, offsets[2]).await;
     assert_eq!((&end["outcome"], &end["reason"]), (&json!("dead_lettered"), &json!("illegal_transition")));
-    assert!(end["dead_again"].is_i64(), "{end}");
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn instances_that_are_asked_at_once_send_a_letter_once() {
 
 #[tokio::test]
 async fn with_a_token_only_who_has_it_sends_letters_again() {
-    let world = World::shared().await.with("UPDATE_GRACE", "0s").with("ADMIN_TOKEN", "a secret");
+    let world = World::shared().await.with("UPDATE_GRACE", "0s").with("ADMIN_TOKEN", "a-secret-of-sixteen");
     let (cart, orders) = (world.cart().await, world.orders().await);
     cart.update("NOBODY", "pending").await;
     let letter = letters(&orders, 1).await[0];
@@ -168,7 +168,7 @@ async fn with_a_token_only_who_has_it_sends_letters_again() {
         assert_eq!(wrong.status, 401);
     }
     let path = format!("/dlq/messages/{letter}/redrive");
-    let sent = Answer::to(orders.request(Method::POST, &path).bearer_auth("a secret")).await;
+    let sent = Answer::to(orders.request(Method::POST, &path).bearer_auth("a-secret-of-sixteen")).await;
     assert_eq!(sent.status, 200, "{}", sent.text);
-    assert!(!orders.log().contains("a secret"));
+    assert!(!orders.log().contains("a-secret-of-sixteen"));
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// Runs `tests/python/<script>` with this standard input; gives its standard output. Fails the test if it fails.
 pub fn run(script: &str, arguments: &[&str], input: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut child = Command::new(interpreter(folder))
+    let mut child = Command::new(program("python"))
         .arg(folder.join("python").join(script))
         .args(arguments)
         .stdin(Stdio::piped())
@@ -24,8 +24,9 @@ pub fn run(script: &str, arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn interpreter(tests: &Path) -> PathBuf {
-    let python = tests.parent().unwrap().join(".venv/bin/python");
-    assert!(python.exists(), "{} is missing: `make test` makes it", python.display());
-    python
+/// A program of the Python packages that the tests need.
+pub fn program(name: &str) -> PathBuf {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".venv/bin").join(name);
+    assert!(program.exists(), "{} is missing: `make test` makes it", program.display());
+    program
 }

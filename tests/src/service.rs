@@ -41,7 +41,8 @@ impl Answer {
     pub async fn to(request: RequestBuilder) -> Self {
         let response = request.send().await.expect("the service answers");
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.expect("the answer is whole");
+        let bytes = response.bytes().await.expect("the answer is whole");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let json = serde_json::from_str(&text).unwrap_or_default();
         Self { status, headers, json, text }
     }

@@ -26,6 +26,12 @@ impl Shell {
 
     /// Runs a command word for word; gives what it prints, as JSON.
     pub async fn run(&self, command: &str) -> Value {
+        let printed = self.print(command).await;
+        serde_json::from_str(&printed).unwrap_or_else(|_| panic!("not JSON: {command}\n{printed}"))
+    }
+
+    /// Runs a command word for word; gives what it prints.
+    pub async fn print(&self, command: &str) -> String {
         let output = Command::new("bash")
             .args(["-c", command])
             .env("CURL_HOME", self.folder.path())
@@ -35,7 +41,7 @@ impl Shell {
             .unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{command}\n{printed}");
-        serde_json::from_str(&printed).unwrap_or_else(|_| panic!("not JSON: {command}\n{printed}"))
+        printed
     }
 }
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, base_url};
+use service_runtime::limits::HttpArgs;
 use service_runtime::prefer::MAX_WAIT;
 use service_runtime::settings::{duration, positive_duration};
 use service_runtime::telemetry::LogArgs;
+use thiserror::Error;
 
 /// Takes orders over HTTP and publishes them as Kafka events.
 ///
@@ -30,6 +32,10 @@ pub struct Settings {
     /// How long running requests and unsent events may take after SIGTERM.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = positive_duration)]
     pub shutdown_timeout: Duration,
+
+    /// See [`HttpArgs`].
+    #[command(flatten)]
+    pub http: HttpArgs,
 
     /// Settings of the orders themselves.
     #[command(flatten)]
@@ -88,6 +94,10 @@ pub struct OutcomeSettings {
     #[arg(long, env = "ORDER_SERVICE_URL", default_value = "http://localhost:8001", value_parser = base_url)]
     pub order_service_url: String,
 
+    /// Where clients reach order-service, for the Location of new orders; by default as this service does.
+    #[arg(long, env = "PUBLIC_ORDER_SERVICE_URL", value_name = "URL", value_parser = base_url)]
+    pub public_order_service_url: Option<String>,
+
     /// How long a request waits for what becomes of its event if it has no `Prefer: wait=N`; 0 is not at all.
     #[arg(long, env = "DEFAULT_WAIT", default_value = "0s", value_parser = wait)]
     pub default_wait: Duration,
@@ -108,6 +118,25 @@ fn delivery_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Why settings that are good one by one are no good together.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A librdkafka property.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    /// A write would be given up while it may still succeed.
+    #[error(
+        "REQUEST_TIMEOUT={request:?}: must be longer than DELIVERY_TIMEOUT ({delivery:?}) and the {MAX_WAIT}s \
+         that a client may wait, together"
+    )]
+    RequestTimeout {
+        /// `REQUEST_TIMEOUT`
+        request: Duration,
+        /// `DELIVERY_TIMEOUT`
+        delivery: Duration,
+    },
+}
+
 /// The settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -117,6 +146,8 @@ pub struct Config {
     pub bind: IpAddr,
     /// See [`Settings::shutdown_timeout`].
     pub shutdown_timeout: Duration,
+    /// See [`HttpArgs`].
+    pub http: HttpArgs,
     /// See [`OrderSettings`].
     pub orders: OrderSettings,
     /// See [`OutcomeSettings`].
@@ -132,20 +163,26 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks what clap cannot: the librdkafka properties among the environment variables.
+    /// Checks what clap cannot: the librdkafka properties among the environment variables, and what settings
+    /// mean together.
     ///
     /// # Errors
-    /// The first property that librdkafka refuses or that the service needs otherwise.
+    /// See [`ConfigError`].
     pub fn new(
         settings: Settings,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, PropertyError> {
+    ) -> Result<Self, ConfigError> {
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
+        let (request, delivery) = (settings.http.request_timeout, settings.orders.delivery_timeout);
+        if request <= delivery + Duration::from_secs(MAX_WAIT) {
+            return Err(ConfigError::RequestTimeout { request, delivery });
+        }
         crate::publisher::client_config(&kafka, &settings.orders)?;
         Ok(Self {
             port: settings.port,
             bind: settings.bind,
             shutdown_timeout: settings.shutdown_timeout,
+            http: settings.http,
             orders: settings.orders,
             outcomes: settings.outcomes,
             kafka,

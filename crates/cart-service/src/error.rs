@@ -13,6 +13,17 @@ use crate::publisher::PublishError;
 /// When a client may try again: by then a broker that was restarted is back, more often than not.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// Every problem of this service's own.
+pub const PROBLEMS: [ProblemType; 7] = [
+    NOT_PUBLISHED,
+    DELIVERY_UNKNOWN,
+    DUPLICATE_ORDER,
+    ILLEGAL_TRANSITION,
+    UNKNOWN_ORDER,
+    IDEMPOTENCY_KEY_REUSED,
+    DEAD_LETTERED,
+];
+
 /// The event is surely not in the log.
 pub const NOT_PUBLISHED: ProblemType = ProblemType {
     slug: "not-published",

@@ -26,7 +26,8 @@ impl IdempotencyKey {
         let mut found: Option<(&str, &str)> = None;
         for name in HEADERS {
             for value in headers.get_all(name) {
-                let key = value.to_str().map_err(|_| Fault::header(name, "must be printable ASCII"))?;
+                let printable = value.to_str().ok().filter(|key| !key.contains('\t'));
+                let key = printable.ok_or_else(|| Fault::header(name, "must be printable ASCII"))?;
                 // A structured field writes the key in quotes; it is the same key.
                 let key = key.trim();
                 let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
@@ -62,6 +63,16 @@ pub fn event_id(order: &OrderId, key: Option<&IdempotencyKey>) -> Uuid {
     }
 }
 
+/// The id of a new order whose client chose none. It follows from the key, if there is one: the same request
+/// must be about the same order.
+pub fn order_id(prefix: &str, key: Option<&IdempotencyKey>) -> OrderId {
+    let id = match key {
+        Some(IdempotencyKey(key)) => Uuid::new_v5(&NAMESPACE, key.as_bytes()),
+        None => Uuid::new_v4(),
+    };
+    OrderId::generated(prefix, id.as_u128())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +97,7 @@ mod tests {
     #[test]
     fn unusable_keys_are_refused() {
         assert!(key(&[("idempotency-key", "")]).is_err());
+        assert!(key(&[("idempotency-key", "a\tb")]).is_err());
         assert!(key(&[("idempotency-key", &"k".repeat(129))]).is_err());
         assert!(
             key(&[("idempotency-key", "k1"), ("x-idempotency-key", "k2")]).unwrap_err().contains("disagrees")

@@ -4,9 +4,12 @@
 //! to Kafka and waits for the delivery report; only then is the client answered with a 2xx. The service keeps
 //! nothing of it.
 
+pub mod api;
 pub mod config;
 pub mod error;
 pub mod idempotency;
+pub mod json;
+pub mod new_order;
 pub mod order;
 pub mod order_service;
 pub mod publisher;
@@ -23,7 +26,7 @@ use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
-use service_runtime::server;
+use service_runtime::server::{self, Patience};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -58,11 +61,12 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let http_metrics = HttpMetrics::register(&mut metrics);
     let publisher = Arc::new(Publisher::new(&config, &mut metrics)?);
     let stop = shutdown.child_token();
-    let order_service = OrderService::new(&config.outcomes.order_service_url, stop.clone())?;
+    let order_service = OrderService::new(&config.outcomes, stop.clone())?;
     let state = AppState::new(&config, publisher.clone(), order_service, metrics);
 
-    let app = app::finish(routes::router(state), http_metrics);
-    let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.shutdown_timeout));
+    let app = app::finish(routes::router(state), http_metrics, &config.http);
+    let patience = Patience { head: config.http.read_timeout, grace: config.shutdown_timeout };
+    let server = tokio::spawn(server::serve(listener, app, stop.clone(), patience));
     let watch = tokio::spawn(publisher::watch_broker(publisher.clone(), stop.clone()));
 
     let booted = stop.run_until_cancelled(boot(&config, &publisher)).await;

@@ -8,9 +8,11 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
 use rust_decimal::Decimal;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-const CURRENCY: &str = "USD";
+use crate::new_order::{DEFAULT_CURRENCY, NewOrder};
+
 const LETTERS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// The event of a new order with `items` random items. What is random follows from `event_id`, so a request
@@ -27,13 +29,19 @@ pub fn created(order_id: &OrderId, items: u32, event_id: Uuid, now: Timestamp) -
             OrderItem { item_id: random_id("ITEM", &mut rng), quantity, price: money::to_wire(price) }
         })
         .collect();
+    let currency = DEFAULT_CURRENCY.to_owned();
+    placed(order_id, NewOrder { order_id: None, customer_id, items, total, currency }, now)
+}
+
+/// The event of a new order as its client wants it; its id is `order_id`.
+pub fn placed(order_id: &OrderId, order: NewOrder, now: Timestamp) -> OrderEvent {
     let timestamp = iso_8601(now);
     let payload = CreateOrderPayload {
-        customer_id,
+        customer_id: order.customer_id,
         order_date: timestamp.clone(),
-        items,
-        total_amount: money::to_wire(total),
-        currency: CURRENCY.to_owned(),
+        items: order.items,
+        total_amount: money::to_wire(order.total),
+        currency: order.currency,
         status: Status::New.as_str().to_owned(),
     };
     event(order_id, timestamp, Payload::Create(payload))
@@ -68,7 +76,7 @@ pub fn iso_8601(time: Timestamp) -> String {
 }
 
 /// An order as clients see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderView<'a> {
     order_id: &'a str,

@@ -8,6 +8,9 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+use url::Url;
+
+use crate::config::OutcomeSettings;
 
 /// Between two questions about one event.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -15,27 +18,45 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// An answer that was waited for may come this much later than the time is up.
 const ALLOWANCE: Duration = Duration::from_millis(500);
 
-/// No HTTP client can be made on this system.
+/// Why order-service cannot be asked.
 #[derive(Debug, Error)]
-#[error("no HTTP client for order-service can be made: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+pub enum ClientError {
+    /// The system's TLS library cannot be set up.
+    #[error("no HTTP client for order-service can be made: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The settings check it before.
+    #[error("the address of order-service is no URL: {0}")]
+    Url(#[from] url::ParseError),
+}
 
 /// A client of order-service.
 #[derive(Debug, Clone)]
 pub struct OrderService {
     http: reqwest::Client,
     url: String,
+    public_url: Url,
     stop: CancellationToken,
 }
 
 impl OrderService {
-    /// A client of the service at this address; `stop` ends what waits.
+    /// A client of the service; `stop` ends what waits.
     ///
     /// # Errors
-    /// The system's TLS library cannot be set up.
-    pub fn new(url: &str, stop: CancellationToken) -> Result<Self, ClientError> {
+    /// See [`ClientError`].
+    pub fn new(settings: &OutcomeSettings, stop: CancellationToken) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(1)).build()?;
-        Ok(Self { http, url: url.to_owned(), stop })
+        let url = settings.order_service_url.clone();
+        let public_url = settings.public_order_service_url.as_ref().unwrap_or(&url).parse()?;
+        Ok(Self { http, url, public_url, stop })
+    }
+
+    /// Where clients find something of order-service: its address and these parts of the path, escaped.
+    pub fn location(&self, path: &[&str]) -> String {
+        let mut url = self.public_url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url.into()
     }
 
     /// What became of the event, after at most `patience`; `None` while that is not known. A service that
@@ -77,4 +98,28 @@ impl OrderService {
 
 fn is_final(outcome: EventOutcome) -> bool {
     !matches!(outcome, EventOutcome::Pending | EventOutcome::Held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(url: &str, public: Option<&str>) -> String {
+        let settings = OutcomeSettings {
+            order_service_url: url.to_owned(),
+            public_order_service_url: public.map(str::to_owned),
+            default_wait: Duration::ZERO,
+        };
+        OrderService::new(&settings, CancellationToken::new()).unwrap().location(&["orders", "a/b ?é"])
+    }
+
+    #[test]
+    fn a_location_is_one_that_clients_can_reach_and_is_escaped() {
+        assert_eq!(location("http://localhost:8001", None), "http://localhost:8001/orders/a%2Fb%20%3F%C3%A9");
+        let public = Some("https://shop.example/api/");
+        assert_eq!(
+            location("http://order-service:8001", public),
+            "https://shop.example/api/orders/a%2Fb%20%3F%C3%A9"
+        );
+    }
 }

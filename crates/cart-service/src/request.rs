@@ -1,19 +1,17 @@
 //! Bodies of requests, read so that every fault is told at once.
 //!
 //! A typed deserializer stops at its first fault and forgets a key that comes twice; this keeps the body as
-//! the pairs that the client sent and collects faults while the fields are taken out.
-
-use std::fmt;
+//! the client sent it and collects faults while the fields are taken out.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use order_events::{OrderId, Status};
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
-use service_runtime::{Fault, Problem, ProblemType};
+use order_events::{OrderId, Status, money};
+use rust_decimal::prelude::ToPrimitive;
+use service_runtime::media_type::check_json;
+use service_runtime::{Fault, Problem};
+
+use crate::json::Json;
 
 /// The names under which an order id may come; the first is the canonical one.
 pub const ORDER_ID: &[&str] = &["orderId", "order_id"];
@@ -26,52 +24,36 @@ pub const STATUS: &[&str] = &["status"];
 /// A JSON object as it was sent, and the faults found in it so far.
 #[derive(Debug)]
 pub struct Body {
-    entries: Vec<(String, Value)>,
+    pairs: Vec<(String, Json)>,
     faults: Vec<Fault>,
 }
 
+/// The fields of one object in a body. What is wrong with them goes to the body's faults.
+pub struct Fields<'a, 'f> {
+    pairs: &'a [(String, Json)],
+    /// The object's place, as a JSON pointer in a URI fragment (RFC 6901, section 6): `#`, `#/items/0`.
+    place: String,
+    faults: &'f mut Vec<Fault>,
+}
+
 impl Body {
-    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        match serde_json::from_slice::<Entries>(bytes) {
-            Ok(Entries(entries)) => Ok(Self { entries, faults: Vec::new() }),
-            Err(error) => {
-                let detail = format!("must be a JSON object: {error}");
-                Err(Problem::invalid(vec![Fault { pointer: "#".into(), detail }]))
-            }
-        }
-    }
-
-    /// Notes a fault found elsewhere, in a header for example.
-    pub fn fault(&mut self, fault: Fault) {
-        self.faults.push(fault);
-    }
-
-    /// The order id, under any of its names.
-    pub fn order_id(&mut self, prefix: &str) -> Option<OrderId> {
-        let text = self.text(ORDER_ID, "must be a string")?;
-        self.checked(ORDER_ID, OrderId::parse(&text, prefix).map_err(|error| error.to_string()))
-    }
-
-    /// The number of items, under any of its names.
-    pub fn items_count(&mut self, max: u32) -> Option<u32> {
-        let value = self.value(ITEMS_COUNT)?;
-        let count = value.as_u64().and_then(|count| u32::try_from(count).ok());
-        let fault = || format!("must be a whole number from 1 to {max}, this is {}", brief(&value));
-        self.checked(ITEMS_COUNT, count.filter(|count| (1..=max).contains(count)).ok_or_else(fault))
-    }
-
-    /// The status of an update; `new` is for orders that are made.
-    pub fn status(&mut self) -> Option<Status> {
-        let text = self.text(STATUS, "must be a string")?;
-        let status = match text.parse() {
-            Ok(Status::New) => Err("new is reserved for orders that are created; use pending, confirmed, \
-                                    processing, shipped, delivered or cancelled"
-                .to_owned()),
-            Ok(status) => Ok(status),
-            Err(_) if text.trim().is_empty() => Err("must not be blank".to_owned()),
-            Err(unknown) => Err(format!("{} {unknown}", brief(&Value::String(text)))),
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let fault = match serde_json::from_slice(bytes) {
+            Ok(Json::Object(pairs)) => return Ok(Self { pairs, faults: Vec::new() }),
+            Ok(other) => format!("must be a JSON object, this is {other}"),
+            Err(error) => format!("must be a JSON object: {error}"),
         };
-        self.checked(STATUS, status)
+        Err(Problem::invalid(vec![Fault { pointer: "#".into(), detail: fault }]))
+    }
+
+    /// `outcome`'s value; notes its error, a fault found elsewhere, in a header for example.
+    pub fn checked<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
+        outcome.map_err(|fault| self.faults.push(fault)).ok()
+    }
+
+    /// The fields of the body itself.
+    pub fn fields(&mut self) -> Fields<'_, '_> {
+        Fields { pairs: &self.pairs, place: "#".to_owned(), faults: &mut self.faults }
     }
 
     /// `outcome`, unless any fault was found.
@@ -84,72 +66,151 @@ impl Body {
             _ => Err(Problem::invalid(self.faults)),
         }
     }
+}
 
-    fn text(&mut self, names: &[&str], expected: &str) -> Option<String> {
-        match self.value(names)? {
-            Value::String(text) => Some(text),
-            other => self.checked(names, Err(format!("{expected}, this is {}", brief(&other)))),
-        }
+impl<'a> Fields<'a, '_> {
+    /// The order id, under any of its names.
+    pub fn order_id(&mut self, prefix: &str) -> Option<OrderId> {
+        self.required(ORDER_ID, |value| order_id(value, prefix))
     }
 
-    /// The one value under any of `names`; notes a fault if there is none, or several that disagree.
-    fn value(&mut self, names: &[&str]) -> Option<Value> {
-        let mut found = self.entries.iter().filter(|(name, _)| names.contains(&name.as_str()));
-        let Some((first_name, first)) = found.next() else {
-            return self.checked(names, Err("is missing".to_owned()));
-        };
-        match found.find(|(_, other)| other != first) {
-            Some((name, other)) => {
-                let detail = format!("is {} as {first_name} but {} as {name}", brief(first), brief(other));
-                self.checked(names, Err(detail))
+    /// The number of items, under any of its names.
+    pub fn items_count(&mut self, max: u32) -> Option<u32> {
+        self.required(ITEMS_COUNT, |value| {
+            let count = whole_number(value, max.into())?;
+            Ok(u32::try_from(count).unwrap_or(max))
+        })
+    }
+
+    /// The status of an update; `new` is for orders that are made.
+    pub fn status(&mut self) -> Option<Status> {
+        self.required(STATUS, |value| match text(value)?.parse() {
+            Ok(Status::New) => Err("new is reserved for orders that are created; use pending, confirmed, \
+                                    processing, shipped, delivered or cancelled"
+                .to_owned()),
+            Ok(status) => Ok(status),
+            Err(_) if text(value)?.trim().is_empty() => Err("must not be blank".to_owned()),
+            Err(unknown) => Err(format!("{value} {unknown}")),
+        })
+    }
+
+    /// The one value under any of `names`, read; `None` and a fault if there is none, if several disagree or
+    /// if it cannot be read.
+    pub fn required<T>(
+        &mut self,
+        names: &[&str],
+        read: impl FnOnce(&'a Json) -> Result<T, String>,
+    ) -> Option<T> {
+        let outcome = self.value(names).and_then(|value| value.ok_or_else(|| "is missing".to_owned()));
+        self.noted(names, outcome.and_then(read))
+    }
+
+    /// As [`required`](Self::required), but there may be none.
+    pub fn optional<T>(
+        &mut self,
+        names: &[&str],
+        read: impl FnOnce(&'a Json) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let outcome = self.value(names).and_then(|value| value.map(read).transpose());
+        self.noted(names, outcome)
+    }
+
+    /// What `read` makes of each object of a list of 1 to `max`. `None` and faults if anything is wrong.
+    pub fn list<T>(
+        &mut self,
+        names: &[&str],
+        max: u32,
+        mut read: impl FnMut(&mut Fields<'a, '_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let list = self.required(names, |value| match value {
+            Json::List(list) if (1..=max as usize).contains(&list.len()) => Ok(list),
+            Json::List(list) => Err(format!("must have 1 to {max} entries, this has {}", list.len())),
+            other => Err(format!("must be a list, this is {other}")),
+        })?;
+        let mut found = Some(Vec::with_capacity(list.len()));
+        for (index, entry) in list.iter().enumerate() {
+            let place = format!("{}/{}/{index}", self.place, names[0]);
+            let read = self.entry(entry, place).and_then(|mut fields| read(&mut fields));
+            found = found.zip(read).map(|(mut found, read)| {
+                found.push(read);
+                found
+            });
+        }
+        found
+    }
+
+    fn entry(&mut self, entry: &'a Json, place: String) -> Option<Fields<'a, '_>> {
+        match entry {
+            Json::Object(pairs) => Some(Fields { pairs, place, faults: self.faults }),
+            other => {
+                let detail = format!("must be an object, this is {other}");
+                self.faults.push(Fault { pointer: place, detail });
+                None
             }
-            None => Some(first.clone()),
         }
     }
 
-    fn checked<T>(&mut self, names: &[&str], outcome: Result<T, String>) -> Option<T> {
-        outcome.map_err(|detail| self.faults.push(Fault::body(names[0], detail))).ok()
+    /// The one value under any of `names`.
+    fn value(&self, names: &[&str]) -> Result<Option<&'a Json>, String> {
+        let mut found = self.pairs.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        let Some((first_name, first)) = found.next() else { return Ok(None) };
+        match found.find(|(_, other)| other != first) {
+            Some((name, other)) => Err(format!("is {first} as {first_name} but {other} as {name}")),
+            None => Ok(Some(first)),
+        }
+    }
+
+    fn noted<T>(&mut self, names: &[&str], outcome: Result<T, String>) -> Option<T> {
+        let fault = |detail| Fault { pointer: format!("{}/{}", self.place, names[0]), detail };
+        outcome.map_err(|detail| self.faults.push(fault(detail))).ok()
     }
 }
 
-/// A value as it is shown in a fault: short.
-fn brief(value: &Value) -> String {
-    const MAX: usize = 40;
-    let text = match value {
-        Value::Array(_) => return "a list".to_owned(),
-        Value::Object(_) => return "an object".to_owned(),
-        scalar => scalar.to_string(),
+/// Reads a string.
+///
+/// # Errors
+/// What it is instead.
+pub fn text(value: &Json) -> Result<&str, String> {
+    match value {
+        Json::Text(text) => Ok(text),
+        other => Err(format!("must be a string, this is {other}")),
+    }
+}
+
+/// Reads an order id.
+///
+/// # Errors
+/// The rule that it breaks.
+pub fn order_id(value: &Json, prefix: &str) -> Result<OrderId, String> {
+    OrderId::parse(text(value)?, prefix).map_err(|error| error.to_string())
+}
+
+/// Reads the id of something else than an order, which keeps the same rules and has no prefix.
+///
+/// # Errors
+/// The rule that it breaks.
+pub fn id(value: &Json) -> Result<String, String> {
+    order_id(value, "").map(OrderId::into_string)
+}
+
+fn integer(number: f64) -> Option<u64> {
+    // By way of a decimal, which has no casts that lose anything.
+    money::from_wire(number)?.to_u64()
+}
+
+/// Reads a whole number from 1 to `max`.
+///
+/// # Errors
+/// What it is instead.
+pub fn whole_number(value: &Json, max: u64) -> Result<u64, String> {
+    let number = match value {
+        // For JSON, 3 and 3.0 are one number.
+        Json::Number(number) => number.as_f64().filter(|number| number.fract() == 0.0).and_then(integer),
+        _ => None,
     };
-    match text.char_indices().nth(MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
-}
-
-struct Entries(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntriesVisitor)
-    }
-}
-
-struct EntriesVisitor;
-
-impl<'de> Visitor<'de> for EntriesVisitor {
-    type Value = Entries;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Entries(entries))
-    }
+    number
+        .filter(|number| (1..=max).contains(number))
+        .ok_or_else(|| format!("must be a whole number from 1 to {max}, this is {value}"))
 }
 
 /// The body of a request, whatever its faults.
@@ -157,29 +218,10 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        if !is_json(request.headers()) {
-            return Err(not_json(request.headers()).into_response());
-        }
+        check_json(request.headers()).map_err(IntoResponse::into_response)?;
         let bytes = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
         Self::parse(&bytes).map_err(IntoResponse::into_response)
     }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-fn not_json(headers: &HeaderMap) -> Problem {
-    let sent = match headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) {
-        Some(Ok(sent)) => format!("Content-Type is {sent}"),
-        Some(Err(_)) => "Content-Type is unreadable".to_owned(),
-        None => "Content-Type is missing".to_owned(),
-    };
-    let detail = format!("{sent}; it must be application/json (curl: -H 'Content-Type: application/json').");
-    Problem::new(ProblemType::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE), detail)
 }
 
 #[cfg(test)]
@@ -194,8 +236,8 @@ mod tests {
 
     fn create_faults(body: &str) -> Vec<(String, String)> {
         faults(body, |body| {
-            body.order_id("ORD");
-            body.items_count(1000);
+            body.fields().order_id("ORD");
+            body.fields().items_count(1000);
         })
     }
 
@@ -203,8 +245,8 @@ mod tests {
     fn every_alias_is_read() {
         for name in ITEMS_COUNT {
             let mut body = Body::parse(format!(r#"{{"order_id": " 12 ", "{name}": 3}}"#).as_bytes()).unwrap();
-            assert_eq!(body.order_id("ORD").unwrap().as_str(), "ORD-12");
-            assert_eq!(body.items_count(1000), Some(3));
+            assert_eq!(body.fields().order_id("ORD").unwrap().as_str(), "ORD-12");
+            assert_eq!(body.fields().items_count(1000), Some(3));
         }
     }
 
@@ -227,7 +269,7 @@ mod tests {
             let body = format!(r#"{{"orderId": "A", "itemsCount": {bad}}}"#);
             assert_eq!(create_faults(&body).len(), 1, "{bad}");
         }
-        for good in ["1", "1000"] {
+        for good in ["1", "1000", "3.0", "1e2"] {
             assert_eq!(create_faults(&format!(r#"{{"orderId": "A", "itemsCount": {good}}}"#)), []);
         }
     }
@@ -244,7 +286,7 @@ mod tests {
     fn statuses_are_known_and_new_is_reserved() {
         let status = |text: &str| {
             faults(&format!(r#"{{"status": {text}}}"#), |body| {
-                body.status();
+                body.fields().status();
             })
         };
         assert_eq!(status("\"Confirmed\""), []);

@@ -4,9 +4,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// The answer of `GET /events/{topic}/{partition}/{offset}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventReport {
     /// The topic of the event.
     pub topic: String,
@@ -20,11 +21,12 @@ pub struct EventReport {
     pub outcome: EventOutcome,
     /// The name of a [`Reason`], if it was dead-lettered. Text, since a newer order-service may know more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "duplicate_order")]
     pub reason: Option<String>,
 }
 
 /// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventOutcome {
     /// It is not processed yet, or not even there.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use crate::money;
 use crate::order_id::{OrderId, OrderIdError};
@@ -66,7 +67,7 @@ impl Payload {
 }
 
 /// A whole new order; its id is in the event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateOrderPayload {
     /// Who ordered.
@@ -84,7 +85,7 @@ pub struct CreateOrderPayload {
 }
 
 /// One line of an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderItem {
     /// What is bought.
@@ -96,7 +97,7 @@ pub struct OrderItem {
 }
 
 /// A new status of an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateOrderPayload {
     /// See [`crate::Status`] for the known ones.

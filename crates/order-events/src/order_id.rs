@@ -3,13 +3,21 @@
 use std::fmt;
 
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// The most characters an order id may have.
 pub const MAX_CHARS: usize = 128;
 
 /// An order id that keeps the rules: not blank, at most [`MAX_CHARS`] characters, no control characters, no
 /// white space around it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+// So many digits would be too long with their prefix.
+#[schema(
+    min_length = 1,
+    max_length = 128,
+    pattern = r"^(?!\s*[0-9]{125,}\s*$)[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$",
+    example = "ORD-1001"
+)]
 pub struct OrderId(String);
 
 impl OrderId {
@@ -25,6 +33,12 @@ impl OrderId {
             if digits && !prefix.is_empty() { format!("{prefix}-{trimmed}") } else { trimmed.to_owned() };
         Self::check(&id)?;
         Ok(Self(id))
+    }
+
+    /// An id that nobody chose: the prefix, a dash, and `unique` as 32 hexadecimal digits.
+    pub fn generated(prefix: &str, unique: u128) -> Self {
+        let dash = if prefix.is_empty() { "" } else { "-" };
+        Self(format!("{prefix}{dash}{unique:032x}"))
     }
 
     /// Whether `id`, as it stands in an event, keeps the rules.
@@ -112,6 +126,15 @@ mod tests {
         assert_eq!(parsed("ORDER-001").unwrap(), "ORDER-001");
         assert_eq!(parsed("12a").unwrap(), "12a");
         assert_eq!(OrderId::parse("123", "").unwrap().as_str(), "123");
+    }
+
+    #[test]
+    fn a_generated_id_keeps_the_rules() {
+        for prefix in ["", "ORD", &"X".repeat(32)] {
+            let id = OrderId::generated(prefix, 7);
+            assert_eq!(OrderId::check(id.as_str()), Ok(()));
+            assert_eq!(OrderId::parse(id.as_str(), "").unwrap(), id);
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, topic_name};
 use rust_decimal::Decimal;
-use service_runtime::BearerToken;
+use service_runtime::ApiToken;
+use service_runtime::limits::HttpArgs;
 use service_runtime::settings::{duration, positive_duration};
 use service_runtime::telemetry::LogArgs;
 use uuid::Uuid;
@@ -37,6 +38,10 @@ pub struct Settings {
     /// How long running requests may take after SIGTERM.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = positive_duration)]
     pub shutdown_timeout: Duration,
+
+    /// See [`HttpArgs`].
+    #[command(flatten)]
+    pub http: HttpArgs,
 
     /// Settings of the orders themselves.
     #[command(flatten)]
@@ -169,9 +174,9 @@ pub struct DeadLetterSettings {
     #[arg(long, env = "REDRIVE_MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub redrive_max_attempts: u32,
 
-    /// When set, sending dead letters again needs it, as `Authorization: Bearer TOKEN`.
-    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
-    pub admin_token: Option<BearerToken>,
+    /// A secret that sending dead letters again must bring as `Authorization: Bearer TOKEN`. Else it is `API_TOKEN`.
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub admin_token: Option<ApiToken>,
 }
 
 impl PipelineSettings {
@@ -233,6 +238,8 @@ pub struct Config {
     pub bind: IpAddr,
     /// See [`Settings::shutdown_timeout`].
     pub shutdown_timeout: Duration,
+    /// See [`HttpArgs`].
+    pub http: HttpArgs,
     /// See [`OrderSettings`].
     pub orders: OrderSettings,
     /// See [`PipelineSettings`].
@@ -269,10 +276,13 @@ impl Config {
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
         let clients = Clients::new(&kafka, &settings.consumer_group_id, &settings.pipeline)?;
         let dead_letter_source = Source::new(&kafka, &settings.consumer_group_id, &settings.dlq_topic)?;
+        // There are no other writes.
+        let api_token = settings.dead_letters.admin_token.clone().or(settings.http.api_token);
         Ok(Self {
             port: settings.port,
             bind: settings.bind,
             shutdown_timeout: settings.shutdown_timeout,
+            http: HttpArgs { api_token, ..settings.http },
             orders: settings.orders,
             pipeline: settings.pipeline,
             dead_letters: settings.dead_letters,

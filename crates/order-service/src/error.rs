@@ -14,6 +14,20 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// When an event is probably processed.
 const PROCESSED_SOON: Duration = Duration::from_secs(1);
 
+/// Every problem of this service's own.
+pub const PROBLEMS: [ProblemType; 10] = [
+    UNKNOWN_ORDER,
+    UNKNOWN_TOPIC,
+    UNKNOWN_PARTITION,
+    NOT_PROCESSED,
+    NOT_READY,
+    UNKNOWN_DEAD_LETTER,
+    ALREADY_REDRIVEN,
+    TOO_MANY_REDRIVES,
+    SUPERSEDED,
+    NOT_REDRIVABLE,
+];
+
 const UNKNOWN_ORDER: ProblemType =
     ProblemType { slug: "unknown-order", title: "No such order", status: StatusCode::NOT_FOUND };
 

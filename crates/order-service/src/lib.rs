@@ -4,6 +4,8 @@
 //! makes of its order, the pipeline commits that to the [`changelog`] in one transaction with the consumed
 //! offset, and only then the [`store`] shows it to [`routes`].
 
+pub mod api;
+pub mod asyncapi;
 pub mod changelog;
 pub mod config;
 pub mod dead_letters;
@@ -30,9 +32,10 @@ use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
+use serde_json::Value;
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
-use service_runtime::server;
+use service_runtime::server::{self, Patience};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -43,10 +46,8 @@ use tracing::info;
 
 use crate::changelog::ChangelogCodec;
 use crate::config::Config;
-use crate::dead_letters::{Index, Redriver};
 use crate::metrics::EventMetrics;
 use crate::pipeline::{Pipeline, PipelineError, TopicNames};
-use crate::processed::Processed;
 use crate::state::{AppState, View, ViewCell};
 use crate::status::{Obstacle, Status};
 use crate::store::Store;
@@ -80,8 +81,9 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let stop = shutdown.child_token();
     let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 
-    let app = app::finish(routes::router(state), http_metrics);
-    let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.shutdown_timeout));
+    let app = app::finish(routes::router(state, described(&config)), http_metrics, &config.http);
+    let patience = Patience { head: config.http.read_timeout, grace: config.shutdown_timeout };
+    let server = tokio::spawn(server::serve(listener, app, stop.clone(), patience));
 
     let processed = process(&config, view, status, event_metrics, &stop).await;
     stop.cancel();
@@ -89,6 +91,15 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let _ = server.await;
     info!("stopped");
     processed
+}
+
+/// The description of the topics.
+fn described(config: &Config) -> Value {
+    asyncapi::describe(&asyncapi::Topics {
+        events: &config.topics.order_topic,
+        dead_letters: &config.dlq_topic,
+        changelog: &changelog::topic_name(&config.consumer_group_id),
+    })
 }
 
 /// Boots, then processes events until `stop`.
@@ -108,19 +119,9 @@ async fn process(
     let Booted { partitions, events, changelog } = booted?;
     let events = Arc::new(events);
     let store = Store::new(changelog.clone(), partitions);
-    let letters = Index::new(config.dead_letters.dlq_index_max);
-    let redriver = Redriver::new(
-        config.clients.redriver.clone(),
-        config.dead_letter_source.clone(),
-        letters.clone(),
-        topics.events.clone(),
-        events.clone(),
-        store.clone(),
-        config.dead_letters.redrive_max_attempts,
-    );
-    let processed = Processed::new(partitions);
-    let view = View { store, processed, events: events.clone(), letters: letters.clone(), redriver };
+    let view = View::new(config, store, partitions, events.clone());
     let view = view_cell.get_or_init(|| view).clone();
+    let letters = view.letters.clone();
     status.restoring(partitions);
 
     let watched: Arc<str> = topics.events.as_str().into();

@@ -47,6 +47,11 @@ impl Query {
         outcome.map_err(|detail| self.faults.push(Fault::query(name, detail))).ok()
     }
 
+    /// `outcome`'s value; notes its error, a fault found elsewhere.
+    pub fn noted<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
+        outcome.map_err(|fault| self.faults.push(fault)).ok()
+    }
+
     /// `outcome`, unless any fault was found.
     ///
     /// # Errors
@@ -64,7 +69,7 @@ impl Query {
 /// # Errors
 /// What is expected instead.
 pub fn whole_number(text: &str) -> Result<i64, String> {
-    let number = text.parse().ok().filter(|number| *number >= 0);
+    let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
     number.ok_or_else(|| "must be a whole number from 0".to_owned())
 }
 

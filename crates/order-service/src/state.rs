@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use order_events::EventCodec;
 use prometheus_client::registry::Registry;
-use service_runtime::{BearerToken, Problem};
+use service_runtime::Problem;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, OrderSettings};
@@ -31,6 +31,23 @@ pub struct View {
     pub redriver: Redriver,
 }
 
+impl View {
+    /// Of an empty store. Must be called inside of a runtime.
+    pub fn new(config: &Config, store: Store, partitions: usize, events: Arc<EventCodec>) -> Self {
+        let letters = Index::new(config.dead_letters.dlq_index_max);
+        let redriver = Redriver::new(
+            config.clients.redriver.clone(),
+            config.dead_letter_source.clone(),
+            letters.clone(),
+            config.topics.order_topic.clone(),
+            events.clone(),
+            store.clone(),
+            config.dead_letters.redrive_max_attempts,
+        );
+        Self { store, processed: Processed::new(partitions), events, letters, redriver }
+    }
+}
+
 /// Where the [`View`] will be.
 pub type ViewCell = Arc<OnceLock<View>>;
 
@@ -45,8 +62,6 @@ pub struct AppState {
     pub status: Status,
     /// Reads dead letters that are not in memory any more.
     pub dead_letter_source: Source,
-    /// What sending dead letters again takes, if anything.
-    pub admin_token: Option<BearerToken>,
     view: ViewCell,
     metrics: Arc<Registry>,
     stop: CancellationToken,
@@ -66,7 +81,6 @@ impl AppState {
             topic: config.topics.order_topic.as_str().into(),
             status,
             dead_letter_source: config.dead_letter_source.clone(),
-            admin_token: config.dead_letters.admin_token.clone(),
             view,
             metrics: Arc::new(metrics),
             stop,

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// After this long without a sign of life, the pipeline's thread hangs. Its longest call takes seconds.
 const HUNG_AFTER: Duration = Duration::from_secs(60);
@@ -37,7 +38,7 @@ struct Inner {
 }
 
 /// One partition of the events topic.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionStatus {
     /// Its number.

@@ -101,8 +101,9 @@ impl Writer {
         self.producer.begin_transaction().map_err(|error| self.give_up(error))
     }
 
-    /// Commits what was sent since [`begin`](Self::begin), with the consumed offsets if there are any. Without transactions, the records are delivered when it returns, and the
-    /// consumed offsets are the caller's business.
+    /// Commits what was sent since [`begin`](Self::begin), with the consumed offsets if there are
+    /// any. Without transactions, the records are delivered when it returns, and the consumed offsets are the caller's
+    /// business.
     pub(crate) fn commit(
         &self,
         offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,

@@ -1,17 +1,25 @@
 //! What every route of a service has in common.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 use tracing::error;
 
+use crate::deadline::{self, Deadlines};
+use crate::limits::HttpArgs;
 use crate::observe::{HttpMetrics, observe, tell_route};
 use crate::problem::{Problem, ProblemType};
+use crate::rate_limit::{self, Rates};
+use crate::{api_token, cors, overload};
 
 /// The largest body that is read, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -19,21 +27,54 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 /// How much of a plain error text is passed on.
 const MAX_PLAIN_TEXT: usize = 1024;
 
-/// Gives a service's routes what they have in common: a body limit, an answer to a panic, problem details for
-/// every error whoever made it, request ids, metrics.
-pub fn finish(routes: Router, metrics: HttpMetrics) -> Router {
+/// Answers below this size, in bytes, are sent as they are: compressing them costs more than it saves.
+const COMPRESS_FROM: u16 = 1024;
+
+/// Gives a service's routes what they have in common: limits, an answer to a panic, problem details for every
+/// error whoever made it, compression, request ids, metrics.
+pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs) -> Router {
     let routes = routes
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(tell_route));
     // What the router itself says (404, the Allow of a 405) is known only outside of it.
-    Router::new().fallback_service(routes).layer(from_fn(explain)).layer(from_fn_with_state(metrics, observe))
+    let outside = limited(Router::new().fallback_service(routes), args)
+        .layer(from_fn(explain))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM)));
+    let outside = match args.cors_allowed_origins.as_slice() {
+        [] => outside,
+        origins => outside.layer(cors::layer(origins.to_vec())),
+    };
+    outside.layer(from_fn_with_state(metrics, observe))
 }
 
-/// Middleware: makes a problem of every error that is none yet, such as those of the router itself.
+/// Whoever comes too often is sent away first, then who comes when it is too much, then who may not write.
+fn limited(routes: Router, args: &HttpArgs) -> Router {
+    let deadlines = Deadlines { body: args.read_timeout, answer: args.request_timeout };
+    let mut routes = routes.layer(from_fn_with_state(deadlines, deadline::enforce));
+    if let Some(token) = &args.api_token {
+        routes = routes.layer(from_fn_with_state(token.clone(), api_token::protect));
+    }
+    let room = Arc::new(Semaphore::new(args.max_concurrent_requests as usize));
+    routes = routes.layer(from_fn_with_state(room, overload::shed));
+    match args.rate_limit {
+        Some(limit) => routes.layer(from_fn_with_state(Rates::new(limit), rate_limit::limit)),
+        None => routes,
+    }
+}
+
+/// Middleware: makes a problem of every error that is none yet, such as those of the router itself; and what
+/// no handler has allowed to be kept is not kept (RFC 9111, section 5.2.2.5).
 async fn explain(OriginalUri(uri): OriginalUri, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let response = next.run(request).await;
+    let mut response = explained(&method, &uri, response).await;
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
+    response
+}
+
+async fn explained(method: &Method, uri: &Uri, response: Response) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) || is_explained(&response) {
         return response;
@@ -43,7 +84,7 @@ async fn explain(OriginalUri(uri): OriginalUri, request: Request, next: Next) ->
         StatusCode::NOT_FOUND => format!("There is nothing at {}.", uri.path()),
         StatusCode::METHOD_NOT_ALLOWED => {
             let allowed = parts.headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok());
-            not_allowed(&method, uri.path(), allowed)
+            not_allowed(method, uri.path(), allowed)
         }
         StatusCode::PAYLOAD_TOO_LARGE => format!("The body is larger than {BODY_LIMIT} bytes."),
         StatusCode::INTERNAL_SERVER_ERROR => {
@@ -88,11 +129,17 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::extract::ConnectInfo;
     use axum::http::Request;
     use axum::routing::{get, post};
+    use clap::Parser;
+    use futures_util::FutureExt;
+    use futures_util::stream;
     use prometheus_client::encoding::text::encode;
     use prometheus_client::registry::Registry;
     use serde_json::Value;
+    use std::net::SocketAddr;
+    use tokio::time::Duration;
     use tower::ServiceExt;
 
     use super::*;
@@ -102,12 +149,29 @@ mod tests {
         panic!("a secret of the code")
     }
 
+    #[derive(Parser)]
+    struct Settings {
+        #[command(flatten)]
+        http: HttpArgs,
+    }
+
+    fn args(flags: &[&str]) -> HttpArgs {
+        Settings::parse_from(["program"].iter().chain(flags)).http
+    }
+
     fn app(registry: &mut Registry) -> Router {
+        app_with(registry, &[])
+    }
+
+    fn app_with(registry: &mut Registry, flags: &[&str]) -> Router {
         let routes = Router::new()
             .route("/orders", post(|body: String| async move { body }))
             .route("/panics", get(panics))
+            .route("/never", get(std::future::pending::<()>))
+            .route("/large", get(|| async { "x".repeat(5000) }))
+            .route("/health/live", get(|| async { "live" }))
             .route("/teapot", get(|| async { (StatusCode::IM_A_TEAPOT, "short and stout") }));
-        finish(routes, HttpMetrics::register(registry))
+        finish(routes, HttpMetrics::register(registry), &args(flags))
     }
 
     async fn call(method: &str, path: &str, body: impl Into<Body>) -> (Response, Value) {
@@ -175,5 +239,119 @@ mod tests {
             text.contains(r#"http_requests_total{method="GET",route="(none)",status="404"} 2"#),
             "{text}"
         );
+    }
+
+    /// The status and the problem's slug of an answer to each request, one after the other.
+    async fn statuses(app: &Router, requests: Vec<Request<Body>>) -> Vec<(u16, String)> {
+        let mut all = Vec::new();
+        for request in requests {
+            let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
+            let body = body::to_bytes(body, usize::MAX).await.unwrap();
+            let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let slug = problem["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap().to_owned();
+            all.push((parts.status.as_u16(), slug));
+        }
+        all
+    }
+
+    fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn writes_need_the_token_and_reads_do_not() {
+        let app = app_with(&mut Registry::default(), &["--api-token", "0123456789abcdef"]);
+        let bearer = |token: &str| request("POST", "/orders", &[("authorization", token)]);
+        let answers = statuses(
+            &app,
+            vec![
+                bearer("Bearer 0123456789abcdef"),
+                bearer("Bearer wrong"),
+                bearer("Basic dTpw"),
+                request("POST", "/orders", &[]),
+                request("GET", "/large", &[]),
+            ],
+        );
+        let codes: Vec<u16> = answers.await.into_iter().map(|(status, _)| status).collect();
+        assert_eq!(codes, [200, 401, 401, 401, 200]);
+        let refused = app.oneshot(request("POST", "/orders", &[])).await.unwrap();
+        assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_asks_too_often_is_told_to_wait() {
+        let app = app_with(&mut Registry::default(), &["--rate-limit", "2"]);
+        let from = |path: &str| {
+            let mut request = request("GET", path, &[]);
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 1))));
+            request
+        };
+        let requests = vec![from("/large"), from("/large"), from("/large"), from("/health/live")];
+        let answers = statuses(&app, requests).await;
+        assert_eq!(answers[2], (429, "too-many-requests".to_owned()));
+        assert_eq!((answers[1].0, answers[3].0), (200, 200));
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_is_refused_at_once_but_health_is_told() {
+        let app = app_with(&mut Registry::default(), &["--max-concurrent-requests", "1"]);
+        let mut running = Box::pin(app.clone().oneshot(request("GET", "/never", &[])));
+        assert!(running.as_mut().now_or_never().is_none());
+        let requests = vec![request("GET", "/large", &[]), request("GET", "/health/live", &[])];
+        let answers = statuses(&app, requests).await;
+        assert_eq!(answers, [(503, "overloaded".to_owned()), (200, String::new())]);
+        drop(running);
+        assert_eq!(statuses(&app, vec![request("GET", "/large", &[])]).await[0].0, 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_and_a_body_have_their_time() {
+        let app = app(&mut Registry::default());
+        let slow = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let slow = Request::builder().method("POST").uri("/orders").body(slow).unwrap();
+        let answers = statuses(&app, vec![request("GET", "/never", &[]), slow]).await;
+        assert_eq!(answers, [(503, "timed-out".to_owned()), (408, "slow-request".to_owned())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_no_excuse() {
+        let drip = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>("x"), ()))
+        });
+        let drips = Request::builder().method("POST").uri("/orders").body(Body::from_stream(drip)).unwrap();
+        assert_eq!(statuses(&app(&mut Registry::default()), vec![drips]).await[0].0, 408);
+    }
+
+    #[tokio::test]
+    async fn large_answers_are_compressed_for_who_can_read_them() {
+        let app = app(&mut Registry::default());
+        let gzip = [("accept-encoding", "gzip")];
+        for (path, encoding) in [("/large", Some("gzip")), ("/health/live", None)] {
+            let response = app.clone().oneshot(request("GET", path, &gzip)).await.unwrap();
+            assert_eq!(
+                response.headers().get("content-encoding").map(|value| value.to_str().unwrap()),
+                encoding
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_of_other_origins_are_served_only_if_they_may_be() {
+        let ask = async |flags: &[&str], origin: &str| {
+            let app = app_with(&mut Registry::default(), flags);
+            let request = request("GET", "/nowhere", &[("origin", origin)]);
+            let headers = app.oneshot(request).await.unwrap().headers().clone();
+            headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
+        };
+        let allowed = ["--cors-allowed-origins", "https://a.example,https://b.example"];
+        assert_eq!(ask(&[], "https://a.example").await, None);
+        assert_eq!(ask(&allowed, "https://b.example").await.as_deref(), Some("https://b.example"));
+        assert_eq!(ask(&allowed, "https://c.example").await, None);
+        assert_eq!(ask(&["--cors-allowed-origins", "*"], "https://c.example").await.as_deref(), Some("*"));
     }
 }

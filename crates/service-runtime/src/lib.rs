@@ -4,21 +4,32 @@
 //! [`exit`]; its router goes through [`app::finish`], which gives every route the same limits, problem details,
 //! request ids and metrics, and is served by [`server::serve`].
 
+pub mod api_docs;
+mod api_token;
 pub mod app;
-pub mod bearer;
+pub mod conditional;
+mod cors;
+mod deadline;
+pub mod limits;
+pub mod media_type;
 pub mod observe;
+pub mod openapi;
+mod overload;
 pub mod prefer;
 pub mod probe;
 pub mod problem;
+mod rate_limit;
 pub mod server;
 pub mod settings;
 pub mod shutdown;
+pub mod snapshot;
 pub mod telemetry;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-pub use bearer::BearerToken;
+pub use api_token::ApiToken;
+pub use conditional::Conditional;
 pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
 

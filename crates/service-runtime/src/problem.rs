@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -27,6 +27,42 @@ impl ProblemType {
     /// Something about the request is wrong; `errors` lists every fault.
     pub const INVALID_REQUEST: Self =
         Self { slug: "invalid-request", title: "The request is not valid", status: StatusCode::BAD_REQUEST };
+
+    /// The service does not know the client: only with `API_TOKEN`.
+    pub const UNAUTHORIZED: Self =
+        Self { slug: "unauthorized", title: "A valid token is needed", status: StatusCode::UNAUTHORIZED };
+
+    /// The client did not send its body in time.
+    pub const SLOW_REQUEST: Self =
+        Self { slug: "slow-request", title: "The body came too slowly", status: StatusCode::REQUEST_TIMEOUT };
+
+    /// The client sends more than `RATE_LIMIT` requests.
+    pub const TOO_MANY_REQUESTS: Self = Self {
+        slug: "too-many-requests",
+        title: "Too many requests of this client",
+        status: StatusCode::TOO_MANY_REQUESTS,
+    };
+
+    /// More requests run than `MAX_CONCURRENT_REQUESTS`.
+    pub const OVERLOADED: Self =
+        Self { slug: "overloaded", title: "The service is busy", status: StatusCode::SERVICE_UNAVAILABLE };
+
+    /// The answer was not there within `REQUEST_TIMEOUT`.
+    pub const TIMED_OUT: Self = Self {
+        slug: "timed-out",
+        title: "The answer took too long",
+        status: StatusCode::SERVICE_UNAVAILABLE,
+    };
+
+    /// The problems that any request may get from any service, beside those that are only their status.
+    pub const SHARED: [Self; 6] = [
+        Self::INVALID_REQUEST,
+        Self::UNAUTHORIZED,
+        Self::SLOW_REQUEST,
+        Self::TOO_MANY_REQUESTS,
+        Self::OVERLOADED,
+        Self::TIMED_OUT,
+    ];
 
     /// The problem that is only its status.
     pub fn of_status(status: StatusCode) -> Self {
@@ -53,8 +89,8 @@ struct Content {
     detail: String,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
-    challenge: bool,
     prefer: Prefer,
+    headers: Vec<(HeaderName, HeaderValue)>,
     extensions: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -100,8 +136,8 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
-            challenge: false,
             prefer: Prefer::default(),
+            headers: Vec::new(),
             extensions: serde_json::Map::new(),
         }))
     }
@@ -121,10 +157,10 @@ impl Problem {
         self
     }
 
-    /// Tells what the client must show (RFC 6750, section 3).
+    /// Adds a header of its own to the answer.
     #[must_use]
-    pub fn challenge(mut self) -> Self {
-        self.0.challenge = true;
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
         self
     }
 
@@ -142,6 +178,26 @@ impl Problem {
         self
     }
 
+    /// Every fault of a bad request.
+    pub fn errors(&self) -> &[Fault] {
+        &self.0.errors
+    }
+
+    /// The members of the problem.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Content { kind, detail, errors, extensions, .. } = &*self.0;
+        let body = Body {
+            r#type: &kind.uri(),
+            title: kind.title,
+            status: kind.status.as_u16(),
+            detail,
+            errors,
+            extensions,
+        };
+        // Only texts, numbers and what is JSON already: it can be written.
+        serde_json::to_value(body).unwrap_or_default()
+    }
+
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         self.0.kind.status
@@ -150,7 +206,7 @@ impl Problem {
 
 #[derive(Serialize)]
 struct Body<'a> {
-    r#type: Cow<'static, str>,
+    r#type: &'a str,
     title: &'a str,
     status: u16,
     detail: &'a str,
@@ -160,35 +216,14 @@ struct Body<'a> {
     extensions: &'a serde_json::Map<String, serde_json::Value>,
 }
 
-impl Problem {
-    /// The body of the answer.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(self.0.body()).unwrap_or_default()
-    }
-}
-
-impl Content {
-    fn body(&self) -> Body<'_> {
-        Body {
-            r#type: self.kind.uri(),
-            title: self.kind.title,
-            status: self.kind.status.as_u16(),
-            detail: &self.detail,
-            errors: &self.errors,
-            extensions: &self.extensions,
-        }
-    }
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Content { kind, retry_after, challenge, prefer, .. } = *self.0;
-        let mut response = (kind.status, prefer.applied(), axum::Json(self.0.body())).into_response();
+        let body = axum::Json(self.to_json());
+        let Content { kind, retry_after, prefer, headers: own, .. } = *self.0;
+        let mut response = (kind.status, prefer.applied(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
-        if challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
+        headers.extend(own);
         if let Some(wait) = retry_after {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {

@@ -5,17 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use tracing::{debug, info, warn};
-
-/// A client that takes longer to send a request's head is let go (the attack is called Slowloris).
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Before accepting again when the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -37,16 +39,36 @@ pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> 
     TcpListener::bind(address).await.map_err(|source| BindError { address, source })
 }
 
-/// Serves until `shutdown`, then takes no new connection and lets those that are open finish their requests,
-/// for at most `grace`.
-pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken, grace: Duration) {
+/// How long a server waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the head of a request, from the moment at which the connection is free for one. A client that takes
+    /// longer is let go (the attack is called Slowloris), and so is one that has nothing to ask.
+    pub head: Duration,
+    /// For running requests, when the server is to stop.
+    pub grace: Duration,
+}
+
+/// Lets the process have as many connections as the system allows it: the usual limit is 1024, and is there for
+/// programs that use `select(2)`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Serves until `shutdown`, then takes no new connection and lets those that are open finish their requests.
+pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken, patience: Patience) {
+    let Patience { head, grace } = patience;
+    raise_file_limit();
     if let Ok(address) = listener.local_addr() {
         info!(%address, "listening");
     }
     let connections = GracefulShutdown::new();
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, _)) => spawn(stream, &app, &connections),
+            Ok((stream, peer)) => spawn(stream, peer, &app, head, &connections),
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -59,16 +81,19 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationTok
     }
 }
 
-fn spawn(stream: TcpStream, app: &Router, connections: &GracefulShutdown) {
+fn spawn(stream: TcpStream, peer: SocketAddr, app: &Router, head: Duration, connections: &GracefulShutdown) {
     // An answer is written at once and not held back for more (Nagle).
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection was gone at once");
         return;
     }
-    let service = TowerToHyperService::new(app.clone());
+    let service = TowerToHyperService::new(app.clone().map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    }));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .header_read_timeout(head)
         .serve_connection(TokioIo::new(stream), service);
     let connection = connections.watch(connection);
     tokio::spawn(async move {
@@ -85,6 +110,8 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+
+    const PATIENCE: Patience = Patience { head: Duration::from_secs(5), grace: Duration::from_secs(5) };
 
     #[tokio::test]
     async fn a_request_that_runs_is_finished_and_no_new_connection_is_taken() {
@@ -103,7 +130,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let app = Router::new().route("/", get(handler));
-        let server = tokio::spawn(serve(listener, app, stop.clone(), Duration::from_secs(5)));
+        let server = tokio::spawn(serve(listener, app, stop.clone(), PATIENCE));
 
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();

@@ -20,8 +20,8 @@ pub(super) fn everything_is_up(
         "
 Everything is up ({seconds:.1} s). Ctrl-C stops it; the data is kept.
 
-  cart-service     http://localhost:{cart_port}
-  order-service    http://localhost:{order_port}
+  cart-service     http://localhost:{cart_port}        to try it: http://localhost:{cart_port}/docs
+  order-service    http://localhost:{order_port}        to try it: http://localhost:{order_port}/docs
   Kafka            {kafka}
   schema registry  {registry}
   logs             {logs}

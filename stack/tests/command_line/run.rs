@@ -21,6 +21,9 @@ fn everything_comes_up_and_ctrl_c_stops_the_services_before_the_broker() {
     let mut running = Running::start(site.run());
     let banner = running.wait_for("order-details?orderId=");
     assert!(banner.contains(&format!("http://localhost:{}/create-order", site.cart)), "{banner}");
+    for port in [site.cart, site.order] {
+        assert!(banner.contains(&format!("http://localhost:{port}/docs")), "{banner}");
+    }
 
     let environment = ask(site.cart, "/environment");
     for expected in [

@@ -3,31 +3,59 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
 use service_runtime::{Problem, ProblemType};
+use utoipa::ToSchema;
 
 use crate::state::AppState;
 
+/// How the service is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    #[schema(example = "healthy")]
+    status: &'static str,
+    #[schema(example = "connected")]
+    kafka: &'static str,
+    /// Why events cannot be published, if they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// One word.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Brief {
+    status: &'static str,
+}
+
 /// The whole picture. 503 when events cannot be published.
-pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
+#[utoipa::path(get, path = "/health", tag = "health", responses(
+    (status = 200, description = "Events can be published.", body = Health),
+    (status = 503, description = "They cannot.", body = Health),
+))]
+pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
     match state.publisher.obstacle() {
-        None => (StatusCode::OK, Json(json!({ "status": "healthy", "kafka": "connected" }))),
+        None => (StatusCode::OK, Json(Health { status: "healthy", kafka: "connected", reason: None })),
         Some(reason) => {
-            let body = json!({ "status": "unhealthy", "kafka": "disconnected", "reason": reason });
+            let body = Health { status: "unhealthy", kafka: "disconnected", reason: Some(reason) };
             (StatusCode::SERVICE_UNAVAILABLE, Json(body))
         }
     }
 }
 
 /// Restart the process if this fails: it answers as long as the process can.
-pub(super) async fn live() -> Json<Value> {
-    Json(json!({ "status": "live" }))
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, description = "It lives.", body = Brief)))]
+pub(super) async fn live() -> Json<Brief> {
+    Json(Brief { status: "live" })
 }
 
 /// Send requests here only while this is 200.
-pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
+#[utoipa::path(get, path = "/health/ready", tag = "health", responses(
+    (status = 200, description = "Events can be published.", body = Brief),
+    (status = 503, description = "They cannot; `detail` says why."),
+))]
+pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Brief>, Problem> {
     match state.publisher.obstacle() {
-        None => Ok(Json(json!({ "status": "ready" }))),
+        None => Ok(Json(Brief { status: "ready" })),
         Some(reason) => {
             let kind = ProblemType::of_status(StatusCode::SERVICE_UNAVAILABLE);
             Err(Problem::new(kind, format!("Not ready to publish: {reason}.")))

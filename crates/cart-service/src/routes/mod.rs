@@ -1,34 +1,55 @@
 //! The HTTP interface.
 
 mod create_order;
+mod created;
 mod health;
-mod outcome;
+mod place_order;
 mod update_order;
+mod write;
 
 use axum::Router;
-use axum::http::HeaderMap;
-use axum::routing::{get, post, put};
-use order_events::headers::TRACEPARENT;
-use order_events::{Position, TraceContext};
+use axum::routing::{get, post};
+use order_events::Position;
 use serde::Serialize;
-use service_runtime::observe;
+use serde_json::Value;
+use service_runtime::{api_docs, observe};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::api::{self, Api};
 use crate::state::AppState;
 
 /// Every route of the service.
 pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/create-order", post(create_order::create_order))
-        .route("/update-order", put(update_order::update_order).post(update_order::update_order))
-        .route("/health", get(health::health))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
+    let (routes, operations) = described().split_for_parts();
+    let api = api::describe(&operations, state.orders.max_items);
+    routes
+        .route("/orders/", post(place_order::place_order))
         .route("/metrics", get(observe::metrics))
+        .merge(api_docs::routes(api))
         .with_state(state)
 }
 
+/// The description of the HTTP interface, of a service that takes orders of up to `max_items`.
+pub fn openapi(max_items: u32) -> Value {
+    api::describe(&described().into_openapi(), max_items)
+}
+
+fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(create_order::create_order))
+        .routes(routes!(update_order::update_order))
+        .routes(routes!(update_order::update_order_by_post))
+        .routes(routes!(place_order::place_order))
+        .routes(routes!(update_order::patch_order))
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
 /// Where an event is in Kafka.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Kafka {
     topic: String,
     partition: i32,
@@ -41,10 +62,4 @@ impl From<Position> for Kafka {
     fn from(Position { topic, partition, offset }: Position) -> Self {
         Self { topic, partition, offset, position: format!("{partition}:{offset}") }
     }
-}
-
-/// The trace that the request belongs to, one step on; or a new one.
-fn trace(headers: &HeaderMap) -> TraceContext {
-    let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()?.parse::<TraceContext>().ok());
-    parent.map_or_else(TraceContext::start, TraceContext::child)
 }

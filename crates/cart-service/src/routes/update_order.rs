@@ -1,73 +1,153 @@
-//! `PUT` and `POST /update-order`: a new status becomes an UPDATE event.
+//! `PUT` and `POST /update-order`, `PATCH /orders/{orderId}`: a new status becomes an UPDATE event.
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use order_events::EventOutcome;
+use order_events::{EventOutcome, OrderId, Status};
 use serde::Serialize;
-use service_runtime::{Prefer, Problem};
+use service_runtime::{Fault, Problem};
 use tracing::info;
+use utoipa::ToSchema;
 
-use super::outcome::{outcome, status as status_of};
-use super::{Kafka, trace};
-use crate::error;
+use super::Kafka;
+use super::write::{WriteHeaders, publish};
+use crate::api::{PatchOrderRequest, UpdateOrderRequest, WriteParameters};
 use crate::idempotency::{IdempotencyKey, event_id};
 use crate::order;
 use crate::request::Body;
 use crate::state::AppState;
 
-#[derive(Serialize)]
+/// A new status is in the log.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Updated<'a> {
+pub(super) struct Updated<'a> {
     message: &'static str,
     order_id: &'a str,
-    update: NewStatus<'a>,
-    order: NewStatus<'a>,
+    update: StatusOf<'a>,
+    order: StatusOf<'a>,
     event_id: String,
     kafka: Kafka,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<EventOutcome>,
 }
 
-#[derive(Serialize, Clone, Copy)]
+/// An order's id and its new status.
+#[derive(Serialize, ToSchema, Clone, Copy)]
 #[serde(rename_all = "camelCase")]
-struct NewStatus<'a> {
+struct StatusOf<'a> {
     order_id: &'a str,
     status: &'static str,
 }
 
+/// Gives an order a new status.
+#[utoipa::path(
+    put, path = "/update-order", request_body = UpdateOrderRequest, params(WriteParameters),
+    responses(
+        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
+            body = Updated<'_>),
+        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
+            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
+        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
+        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
+        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
+        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
+        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
+    ),
+    tag = "orders",
+)]
 pub(super) async fn update_order(
     State(state): State<AppState>,
-    headers: HeaderMap,
-    prefer: Prefer,
+    mut headers: WriteHeaders,
     mut body: Body,
 ) -> Result<Response, Problem> {
-    let key = IdempotencyKey::from_headers(&headers).unwrap_or_else(|fault| {
-        body.fault(fault);
-        None
-    });
-    let order_id = body.order_id(&state.orders.order_id_prefix);
-    let status = body.status();
-    let (order_id, status) = body.finish(order_id.zip(status))?;
+    let key = body.checked(headers.take_key());
+    let mut fields = body.fields();
+    let order_id = fields.order_id(&state.orders.order_id_prefix);
+    let status = fields.status();
+    let (key, change) = body.finish(key.zip(order_id.zip(status)))?;
+    update(&state, change, key.as_ref(), headers).await
+}
 
-    let id = event_id(&order_id, key.as_ref());
+/// The same as PUT, for clients that have no other verb.
+#[utoipa::path(
+    post, path = "/update-order", request_body = UpdateOrderRequest, params(WriteParameters),
+    responses(
+        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
+            body = Updated<'_>),
+        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
+            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
+        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
+        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
+        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
+        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
+        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
+    ),
+    tag = "orders",
+)]
+pub(super) async fn update_order_by_post(
+    state: State<AppState>,
+    headers: WriteHeaders,
+    body: Body,
+) -> Result<Response, Problem> {
+    update_order(state, headers, body).await
+}
+
+/// Gives an order a new status.
+#[utoipa::path(
+    patch, path = "/orders/{orderId}", request_body = PatchOrderRequest,
+    params(("orderId" = OrderId, Path, description = "Digits only get the prefix `ORD-`."),
+        WriteParameters),
+    responses(
+        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
+            body = Updated<'_>),
+        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
+            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
+        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
+        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
+        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
+        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
+        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
+    ),
+    tag = "orders",
+)]
+pub(super) async fn patch_order(
+    State(state): State<AppState>,
+    Path(order_id): Path<String>,
+    mut headers: WriteHeaders,
+    mut body: Body,
+) -> Result<Response, Problem> {
+    let key = body.checked(headers.take_key());
+    let order_id = OrderId::parse(&order_id, &state.orders.order_id_prefix);
+    let order_id = body.checked(order_id.map_err(|error| Fault::path("orderId", error.to_string())));
+    let status = body.fields().status();
+    let (key, change) = body.finish(key.zip(order_id.zip(status)))?;
+    update(&state, change, key.as_ref(), headers).await
+}
+
+/// Publishes the UPDATE event of a new status, and tells the client of it.
+async fn update(
+    state: &AppState,
+    (order_id, status): (OrderId, Status),
+    key: Option<&IdempotencyKey>,
+    WriteHeaders { prefer, trace, .. }: WriteHeaders,
+) -> Result<Response, Problem> {
+    let event_id = event_id(&order_id, key);
     let event = order::updated(&order_id, status, Timestamp::now());
-    let published = state.publisher.publish(&event, id, trace(&headers)).await;
-    let position = published.map_err(|failure| error::problem(&failure, id))?;
-    info!(%order_id, %status, event_id = %id, %position, "order updated");
-    let outcome = outcome(&state, prefer, &position, id).await?;
-
-    let update = NewStatus { order_id: order_id.as_str(), status: status.as_str() };
+    let published = publish(state, &event, event_id, prefer, trace).await?;
+    info!(%order_id, %status, %event_id, position = %published.position, "order updated");
+    let code = published.status(StatusCode::OK);
+    let location = published.location(state, order_id.as_str()).filter(|_| code == StatusCode::ACCEPTED);
+    let update = StatusOf { order_id: order_id.as_str(), status: status.as_str() };
     let updated = Updated {
         message: "Order status update published",
         order_id: order_id.as_str(),
         update,
         order: update,
-        event_id: id.to_string(),
-        kafka: position.into(),
-        outcome,
+        event_id: event_id.to_string(),
+        kafka: published.position.into(),
+        outcome: published.outcome,
     };
-    Ok((status_of(outcome, StatusCode::OK), prefer.applied(), Json(updated)).into_response())
+    Ok((code, location, prefer.applied(), Json(updated)).into_response())
 }

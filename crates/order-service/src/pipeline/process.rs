@@ -350,7 +350,8 @@ impl Worker {
     /// Too much becomes a dead letter: processes nothing more, and says why.
     fn stop_flood(&mut self, bounds: Bounds) {
         let reason = format!(
-            "too many events become dead letters: DLQ_LIMIT={bounds} is reached. See why with GET /dlq/messages;              after that, a restart goes on, and a higher DLQ_LIMIT lets more through"
+            "too many events become dead letters: DLQ_LIMIT={bounds} is reached. See why with GET /dlq/messages; \
+             after that, a restart goes on, and a higher DLQ_LIMIT lets more through"
         );
         error!("{reason}");
         self.pipeline.status.set(Obstacle::DeadLetters, reason);

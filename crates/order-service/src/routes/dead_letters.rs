@@ -10,9 +10,10 @@ use order_events::codec::DecodeError;
 use order_events::{
     CreateOrderPayload, EventOutcome, EventType, OrderEvent, OrderId, Payload, Reason, UpdateOrderPayload,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use service_runtime::{Fault, Problem};
 use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
 
 use crate::dead_letters::{Category, Filed, Filter, Found, Redrive};
 use crate::error;
@@ -25,17 +26,29 @@ const MAX_LIMIT: usize = 1000;
 /// What other programs wrote has no category or reason that is known here.
 const UNKNOWN: &str = "UNKNOWN";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterStats)]
 pub(super) struct Stats {
     total_messages: u64,
     /// How many of them [`list`] can show.
     in_memory: usize,
     redriven: u64,
+    #[schema(value_type = BTreeMap<String, u64>)]
     error_categories: BTreeMap<&'static str, u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
     reasons: BTreeMap<&'static str, u64>,
     topic: String,
 }
 
+/// How many dead letters there are.
+#[utoipa::path(
+    get, path = "/dlq/stats",
+    responses(
+        (status = 200, body = Stats, description = "All that are in the topic."),
+        (status = 503, description = "`not-ready`: the dead letters are being read."),
+    ),
+    tag = "dead letters",
+)]
 pub(super) async fn stats(State(state): State<AppState>) -> Result<Json<Stats>, Problem> {
     let stats = state.letters()?.stats();
     let named = |counts: BTreeMap<Option<&'static str>, u64>| {
@@ -51,7 +64,8 @@ pub(super) async fn stats(State(state): State<AppState>) -> Result<Json<Stats>, 
     }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterPage)]
 pub(super) struct Page {
     messages: Vec<Message>,
     count: usize,
@@ -59,12 +73,38 @@ pub(super) struct Page {
     offset: usize,
 }
 
+/// How a failure is met, see [`Category`].
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum CategoryName {
+    NoRetryDlq,
+    RetryThenDlq,
+    RetryForever,
+}
+
+/// Why an event cannot be processed, see [`Reason`].
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ReasonName {
+    Undecodable,
+    UnknownSchema,
+    InvalidEvent,
+    DuplicateOrder,
+    UnknownOrder,
+    IllegalTransition,
+    IdempotencyConflict,
+    ProcessingFailed,
+}
+
 /// One letter, as clients see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetter)]
 pub(super) struct Message {
     #[serde(rename = "orderId")]
     order_id: Option<String>,
+    #[schema(value_type = Option<CategoryName>)]
     error_category: Option<&'static str>,
+    #[schema(value_type = Option<ReasonName>)]
     reason: Option<&'static str>,
     error_message: String,
     retry_count: u32,
@@ -82,16 +122,17 @@ pub(super) struct Message {
 }
 
 /// An event, without the words that Avro's JSON puts around a union.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Event {
+    #[schema(value_type = String)]
     event_type: EventType,
     order_id: String,
     timestamp: String,
     payload: EventPayload,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum EventPayload {
     Create(CreateOrderPayload),
@@ -110,7 +151,7 @@ impl From<OrderEvent> for Event {
 }
 
 /// A redrive, and what has become of the event.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RedriveView {
     attempt: u32,
     /// RFC 3339.
@@ -121,6 +162,7 @@ pub(super) struct RedriveView {
     /// Where the event is now: `<partition>:<offset>`.
     position: String,
     outcome: EventOutcome,
+    #[schema(value_type = Option<ReasonName>)]
     reason: Option<&'static str>,
     /// The letter that it became, if it could not be processed again.
     dead_again: Option<i64>,
@@ -167,6 +209,22 @@ impl RedriveView {
     }
 }
 
+/// The dead letters that are in memory, the newest first, page by page.
+#[utoipa::path(
+    get, path = "/dlq/messages",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, nullable = false, description = "The most entries; 10 if it is missing."),
+        ("offset" = Option<u32>, Query, minimum = 0, nullable = false, description = "How many of the newest are left out."),
+        ("category" = Option<CategoryName>, Query, nullable = false, description = "Only those of this category."),
+        ("reason" = Option<ReasonName>, Query, nullable = false, description = "Only those with this reason."),
+        ("orderId" = Option<OrderId>, Query, nullable = false, description = "Only those of this order; also `order_id`."),
+    ),
+    responses(
+        (status = 200, body = Page, description = "A page."),
+        (status = 503, description = "`not-ready`: the dead letters are being read."),
+    ),
+    tag = "dead letters",
+)]
 pub(super) async fn list(State(state): State<AppState>, mut query: Query) -> Result<Json<Page>, Problem> {
     let limit = number(&mut query, "limit", DEFAULT_LIMIT, limit);
     let skip = number(&mut query, "offset", 0, |text| {
@@ -224,6 +282,17 @@ pub(super) fn parse_offset(text: &str) -> Result<i64, Problem> {
     whole_number(text).map_err(|detail| Problem::invalid(vec![Fault::path("dlq_offset", detail)]))
 }
 
+/// One dead letter, also when it is not in memory any more.
+#[utoipa::path(
+    get, path = "/dlq/messages/{dlq_offset}",
+    params(("dlq_offset" = i64, Path, minimum = 0, example = 0)),
+    responses(
+        (status = 200, body = Message, description = "The letter."),
+        (status = 404, description = "`unknown-dead-letter`."),
+        (status = 503, description = "`not-ready`: the dead letters are being read, or Kafka does not answer."),
+    ),
+    tag = "dead letters",
+)]
 pub(super) async fn one(
     State(state): State<AppState>,
     Path(dlq_offset): Path<String>,

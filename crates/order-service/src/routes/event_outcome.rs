@@ -11,6 +11,23 @@ use crate::processed::Known;
 use crate::query::whole_number;
 use crate::state::AppState;
 
+/// What became of one event.
+#[utoipa::path(
+    get, path = "/events/{topic}/{partition}/{offset}",
+    params(
+        ("topic" = String, Path, example = "order-events"),
+        ("partition" = i32, Path, minimum = 0, example = 0),
+        ("offset" = i64, Path, minimum = 0, example = 0),
+        ("Prefer" = Option<String>, Header, example = "wait=5", nullable = false,
+            description = "Wait so many seconds, at most 30, until that is known."),
+    ),
+    responses(
+        (status = 200, body = EventReport, description = "What became of it; `pending` if that is not known yet."),
+        (status = 404, description = "`unknown-topic`, `unknown-partition`."),
+        (status = 503, description = "`not-ready`: the orders are being restored."),
+    ),
+    tag = "events",
+)]
 pub(super) async fn event_outcome(
     State(state): State<AppState>,
     Path((topic, partition, offset)): Path<(String, String, String)>,

@@ -3,45 +3,81 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
 use service_runtime::Problem;
+use utoipa::ToSchema;
 
 use crate::error;
 use crate::state::AppState;
+use crate::status::PartitionStatus;
+
+/// How the service is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    #[schema(example = "healthy")]
+    status: &'static str,
+    /// `running`, `waiting` or `hung`.
+    consumer: &'static str,
+    orders_in_memory: usize,
+    /// Events that retention took before they were processed.
+    events_lost: i64,
+    partitions: Vec<PartitionStatus>,
+    /// Why requests should not come here, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// One word.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Brief {
+    status: &'static str,
+}
 
 /// The whole picture. 503 when requests should not come here.
-pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
+#[utoipa::path(get, path = "/health", tag = "health", responses(
+    (status = 200, description = "Orders are processed and shown.", body = Health),
+    (status = 503, description = "They are not, or are far behind; `reason` says why.", body = Health),
+))]
+pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
     let partitions = state.status.partitions();
-    let lost: i64 = partitions.iter().map(|partition| partition.lost).sum();
-    let mut body = json!({
-        "status": "healthy",
-        "consumer": "running",
-        "orders_in_memory": state.order_count(),
-        "events_lost": lost,
-        "partitions": partitions,
-    });
-    let Some(reason) = state.status.unready_because() else {
-        return (StatusCode::OK, Json(body));
+    let reason = state.status.unready_because();
+    let (code, status, consumer) = match (&reason, state.status.is_live()) {
+        (None, _) => (StatusCode::OK, "healthy", "running"),
+        (Some(_), true) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "waiting"),
+        (Some(_), false) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "hung"),
     };
-    body["status"] = "unhealthy".into();
-    body["consumer"] = if state.status.is_live() { "waiting" } else { "hung" }.into();
-    body["reason"] = reason.into();
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+    let body = Health {
+        status,
+        consumer,
+        orders_in_memory: state.order_count(),
+        events_lost: partitions.iter().map(|partition| partition.lost).sum(),
+        partitions,
+        reason,
+    };
+    (code, Json(body))
 }
 
 /// Restart the process if this fails.
-pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
+#[utoipa::path(get, path = "/health/live", tag = "health", responses(
+    (status = 200, description = "It lives.", body = Brief),
+    (status = 503, description = "`not-ready`: it hangs; restart it."),
+))]
+pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Brief>, Problem> {
     if state.status.is_live() {
-        Ok(Json(json!({ "status": "live" })))
+        Ok(Json(Brief { status: "live" }))
     } else {
         Err(error::not_ready("the pipeline gives no sign of life"))
     }
 }
 
 /// Send requests here only while this is 200.
-pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
+#[utoipa::path(get, path = "/health/ready", tag = "health", responses(
+    (status = 200, description = "Send requests here.", body = Brief),
+    (status = 503, description = "`not-ready`: `detail` says why."),
+))]
+pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Brief>, Problem> {
     match state.status.unready_because() {
-        None => Ok(Json(json!({ "status": "ready" }))),
+        None => Ok(Json(Brief { status: "ready" })),
         Some(reason) => Err(error::not_ready(&reason)),
     }
 }

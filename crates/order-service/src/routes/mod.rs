@@ -3,30 +3,52 @@
 mod dead_letters;
 mod event_outcome;
 mod health;
-mod order_details;
+mod order;
 mod order_ids;
+mod orders;
+mod pages;
 mod redrive;
 
-use axum::Router;
-use axum::routing::{get, post};
-use service_runtime::observe;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::Value;
+use service_runtime::{api_docs, observe};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::api::{self, Api};
 use crate::state::AppState;
 
-/// Every route of the service.
-pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/order-details", get(order_details::order_details))
-        .route("/getAllOrderIdsFromTopic", get(order_ids::all_order_ids))
-        .route("/events/{topic}/{partition}/{offset}", get(event_outcome::event_outcome))
-        .route("/dlq/stats", get(dead_letters::stats))
-        .route("/dlq/messages", get(dead_letters::list))
-        .route("/dlq/messages/{dlq_offset}", get(dead_letters::one))
-        .route("/dlq/messages/{dlq_offset}/redrive", post(redrive::one))
-        .route("/dlq/redrive", post(redrive::some))
-        .route("/health", get(health::health))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
+/// Every route of the service. `asyncapi` describes its topics.
+pub fn router(state: AppState, asyncapi: Value) -> Router {
+    let (routes, operations) = described().split_for_parts();
+    routes
+        .route("/orders/", get(orders::orders))
         .route("/metrics", get(observe::metrics))
+        .route("/asyncapi.json", get(|| async { Json(asyncapi) }))
+        .merge(api_docs::routes(api::describe(&operations)))
         .with_state(state)
+}
+
+/// The description of the HTTP interface.
+pub fn openapi() -> Value {
+    api::describe(&described().into_openapi())
+}
+
+fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(order::order_details))
+        .routes(routes!(order_ids::all_order_ids))
+        .routes(routes!(orders::orders))
+        .routes(routes!(order::order))
+        .routes(routes!(event_outcome::event_outcome))
+        .routes(routes!(dead_letters::stats))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::one))
+        .routes(routes!(redrive::one))
+        .routes(routes!(redrive::some))
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
 }

@@ -1,48 +1,170 @@
 //! `GET /getAllOrderIdsFromTopic`: the ids of the orders.
+//!
+//! All ids of a large topic are tens of megabytes. They are sent as they are read from the store, a few at a
+//! time, and as fast as the client takes them; so `count` comes behind them.
 
-use axum::Json;
+use std::convert::Infallible;
+
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use compact_str::CompactString;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use service_runtime::Problem;
+use utoipa::ToSchema;
 
+use super::pages::Page;
 use crate::error;
 use crate::query::Query;
 use crate::state::AppState;
+use crate::store::Store;
 
 const TOPIC: &[&str] = &["topic", "topicName", "topic_name"];
 
-/// The topic under two names, since clients look for either.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct OrderIds {
-    topic: String,
-    topic_name: String,
-    count: usize,
-    next_cursor: Option<CompactString>,
-    order_ids: Vec<CompactString>,
-}
+/// The most ids of a page; without a limit, all of them are sent.
+const MAX_LIMIT: usize = 1_000_000;
 
+/// How many ids are taken from the store and sent at once.
+const CHUNK: usize = 1000;
+
+/// The ids of the orders of a topic, sorted, without repeats; sent while they are read.
+#[utoipa::path(
+    get, path = "/getAllOrderIdsFromTopic",
+    params(
+        ("topic" = String, Query, example = "order-events", description = "Also `topicName`, `topic_name`."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000_000, nullable = false, description = "The most ids; all if it is missing."),
+        ("cursor" = Option<String>, Query, nullable = false, description = "The `nextCursor` of the page before."),
+    ),
+    responses(
+        (status = 200, body = OrderIds, description = "The ids."),
+        (status = 404, description = "`unknown-topic`."),
+        (status = 503, description = "`not-ready`: the orders are being restored."),
+    ),
+    tag = "orders",
+)]
 pub(super) async fn all_order_ids(
     State(state): State<AppState>,
     mut query: Query,
-) -> Result<Json<OrderIds>, Problem> {
+) -> Result<Response, Problem> {
     let topic = query.required(TOPIC);
-    let limit = query.optional(&["limit"]).map_or(Some(None), |limit| {
-        let parsed = limit.parse::<usize>().ok().filter(|limit| *limit > 0);
-        query.checked("limit", parsed.map(Some).ok_or_else(|| "must be a whole number from 1".to_owned()))
-    });
-    let cursor = query.optional(&["cursor"]);
-    let (topic, limit) = query.finish(topic.zip(limit))?;
+    let page = Page::read(&mut query, MAX_LIMIT);
+    let (topic, page) = query.finish(topic.zip(page))?;
     if *topic != *state.topic {
         return Err(error::unknown_topic(&topic, &state.topic));
     }
-    let view = state.restored_view()?;
-    let limit = limit.unwrap_or(usize::MAX);
-    // One more than asked for tells whether there is a next page.
-    let mut order_ids = view.store.ids(cursor.as_deref(), limit.saturating_add(1));
-    let has_more = order_ids.len() > limit;
-    order_ids.truncate(limit);
-    let next_cursor = if has_more { order_ids.last().cloned() } else { None };
-    Ok(Json(OrderIds { topic_name: topic.clone(), topic, count: order_ids.len(), next_cursor, order_ids }))
+    let ids = Ids {
+        store: state.restored_view()?.store.clone(),
+        topic,
+        left: page.limit.unwrap_or(usize::MAX),
+        cursor: page.cursor.map(Into::into),
+        count: 0,
+        part: Part::Head,
+    };
+    let parts = stream::unfold(ids, |mut ids| async {
+        if ids.count > 0 {
+            // What there is already goes out now, and others are served in between.
+            tokio::task::yield_now().await;
+        }
+        Some((Ok::<_, Infallible>(ids.next()?), ids))
+    });
+    // Compression asks once more behind the end.
+    let parts = Body::from_stream(parts.fuse());
+    Ok(([(header::CONTENT_TYPE, "application/json")], parts).into_response())
+}
+
+/// What of the answer comes next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Head,
+    Ids,
+    Nothing,
+}
+
+/// The rest of an answer.
+struct Ids {
+    store: Store,
+    topic: String,
+    /// How many ids the client still wants.
+    left: usize,
+    /// The last id that was sent.
+    cursor: Option<CompactString>,
+    count: usize,
+    part: Part,
+}
+
+/// The whole answer, which is written in parts.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct OrderIds {
+    order_ids: Vec<String>,
+    count: usize,
+    /// Null when there are no more.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+    topic: String,
+    topic_name: String,
+}
+
+/// What comes behind the ids. The topic has two names, since clients look for either.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tail<'a> {
+    count: usize,
+    next_cursor: Option<&'a str>,
+    topic: &'a str,
+    topic_name: &'a str,
+}
+
+impl Ids {
+    fn next(&mut self) -> Option<Bytes> {
+        let mut text = Vec::new();
+        match self.part {
+            Part::Nothing => return None,
+            Part::Head => {
+                text.extend_from_slice(br#"{"orderIds":["#);
+                self.part = Part::Ids;
+            }
+            Part::Ids => {}
+        }
+        // One more than is sent tells whether there are more.
+        let mut ids = self.store.ids(self.cursor.as_deref(), self.left.min(CHUNK).saturating_add(1));
+        let has_more = ids.len() > self.left.min(CHUNK);
+        ids.truncate(self.left.min(CHUNK));
+        for id in &ids {
+            if self.count > 0 {
+                text.push(b',');
+            }
+            write_json(&mut text, id);
+            self.count += 1;
+        }
+        self.left -= ids.len();
+        if let Some(last) = ids.pop() {
+            self.cursor = Some(last);
+        }
+        if self.left == 0 || !has_more {
+            self.finish(&mut text, has_more);
+        }
+        Some(text.into())
+    }
+
+    fn finish(&mut self, text: &mut Vec<u8>, has_more: bool) {
+        let next_cursor = self.cursor.as_deref().filter(|_| has_more);
+        let (topic, count) = (self.topic.as_str(), self.count);
+        let mut tail = Vec::new();
+        write_json(&mut tail, &Tail { count, next_cursor, topic, topic_name: topic });
+        text.extend_from_slice(b"],");
+        // Without its opening brace, an object is the rest of another.
+        text.extend_from_slice(&tail[1..]);
+        self.part = Part::Nothing;
+    }
+}
+
+/// Writing text and numbers to memory does not fail.
+fn write_json(text: &mut Vec<u8>, value: &impl Serialize) {
+    let written = serde_json::to_writer(text, value);
+    debug_assert!(written.is_ok());
 }

@@ -4,22 +4,67 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use serde::Serialize;
+use order_events::OrderId;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use service_runtime::media_type::check_json;
 use service_runtime::{Fault, Problem};
+use utoipa::ToSchema;
 
-use super::dead_letters::{parse_category, parse_offset, parse_order_id, parse_reason};
+use super::dead_letters::{
+    CategoryName, ReasonName, parse_category, parse_offset, parse_order_id, parse_reason,
+};
 use crate::dead_letters::{Filter, Redrive, RedriveRequest, Report, Which};
 use crate::error;
 use crate::state::AppState;
 
-const SETTING: &str = "ADMIN_TOKEN";
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 const MAX_NAME: usize = 128;
 
+/// How one letter is sent again. Everything may be missing, and so may the body.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it is read field by field, to tell every fault; this is its description")]
+pub(super) struct RedriveOne {
+    /// Also if it was sent again already, or if a later update of its order was applied.
+    #[schema(nullable = true, example = false)]
+    force: Option<bool>,
+    /// Who asks, for the record.
+    #[schema(nullable = true, max_length = 128, example = "ada")]
+    requested_by: Option<String>,
+}
+
+/// Which letters are sent again, and how. Everything may be missing, and so may the body.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it is read field by field, to tell every fault; this is its description")]
+pub(super) struct RedriveSome {
+    /// Only those of this category.
+    #[schema(nullable = true, example = "NO_RETRY_DLQ")]
+    category: Option<CategoryName>,
+    /// Only those with this reason.
+    #[schema(nullable = true, example = "unknown_order")]
+    reason: Option<ReasonName>,
+    /// Only those of this order.
+    #[schema(nullable = true, value_type = Option<OrderId>)]
+    order_id: Option<String>,
+    /// The most; 100 if it is missing.
+    #[schema(nullable = true, minimum = 1, maximum = 1000, example = 100)]
+    limit: Option<u32>,
+    /// Only tells what would be done.
+    #[schema(nullable = true, example = true)]
+    dry_run: Option<bool>,
+    /// Also those that were sent again already, or whose orders have later updates.
+    #[schema(nullable = true, example = false)]
+    force: Option<bool>,
+    /// Who asks, for the record.
+    #[schema(nullable = true, max_length = 128, example = "ada")]
+    requested_by: Option<String>,
+}
+
 /// What was sent again, and where it is now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Redriven {
     dlq_offset: i64,
     attempt: u32,
@@ -55,7 +100,7 @@ impl Redriven {
 }
 
 /// What was done with several letters.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Bulk {
     dry_run: bool,
@@ -66,22 +111,36 @@ pub(super) struct Bulk {
 }
 
 /// A letter that was not sent again.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Refused {
     dlq_offset: i64,
     /// As the answer for this letter alone would tell it.
+    #[schema(value_type = Object)]
     problem: Value,
 }
 
+/// Sends one dead letter again: its bytes go back to the events topic, and a note of it is kept.
+#[utoipa::path(
+    post, path = "/dlq/messages/{dlq_offset}/redrive",
+    params(("dlq_offset" = i64, Path, minimum = 0, example = 0)),
+    request_body(content = Option<RedriveOne>, description = "May be missing."),
+    responses(
+        (status = 200, body = Redriven, description = "It is in the events topic again."),
+        (status = 404, description = "`unknown-dead-letter`."),
+        (status = 409, description = "`already-redriven`, `superseded`: unless forced. `too-many-redrives`."),
+        (status = 422, description = "`not-redrivable`: it is no event of this topic."),
+        (status = 503, description = "`not-ready`: Kafka or the registry does not answer, or another instance does the same."),
+    ),
+    tag = "dead letters",
+)]
 pub(super) async fn one(
     State(state): State<AppState>,
     Path(dlq_offset): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Redriven>, Problem> {
-    admit(&state, &headers)?;
     let dlq_offset = parse_offset(&dlq_offset)?;
-    let mut body = Body::parse(&body)?;
+    let mut body = Body::parse(&headers, &body)?;
     let (force, by) = (body.flag("force"), body.name("requestedBy"));
     body.finish(&["force", "requestedBy"])?;
     let request = RedriveRequest {
@@ -99,13 +158,22 @@ pub(super) async fn one(
     }
 }
 
+/// Sends dead letters again that were not sent again yet, the oldest first, all in one transaction.
+#[utoipa::path(
+    post, path = "/dlq/redrive",
+    request_body(content = Option<RedriveSome>, description = "May be missing."),
+    responses(
+        (status = 200, body = Bulk, description = "What was sent, and what was not and why."),
+        (status = 503, description = "`not-ready`: Kafka or the registry does not answer, or another instance does the same."),
+    ),
+    tag = "dead letters",
+)]
 pub(super) async fn some(
     State(state): State<AppState>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Bulk>, Problem> {
-    admit(&state, &headers)?;
-    let mut body = Body::parse(&body)?;
+    let mut body = Body::parse(&headers, &body)?;
     let filter = Filter {
         category: body.text("category", parse_category),
         reason: body.text("reason", parse_reason),
@@ -123,10 +191,6 @@ pub(super) async fn some(
         problem: error::refused(*dlq_offset, refusal).to_json(),
     });
     Ok(Json(Bulk { dry_run, redriven, refused: refused.collect(), remaining }))
-}
-
-fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
-    state.admin_token.as_ref().map_or(Ok(()), |token| token.check(headers, SETTING))
 }
 
 async fn redrive(state: &AppState, request: RedriveRequest) -> Result<Report, Problem> {
@@ -147,8 +211,12 @@ struct Body {
 }
 
 impl Body {
-    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        let fields = match serde_json::from_slice(if bytes.trim_ascii().is_empty() { b"{}" } else { bytes }) {
+    fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Problem> {
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self { fields: Map::new(), faults: Vec::new() });
+        }
+        check_json(headers)?;
+        let fields = match serde_json::from_slice(bytes) {
             Ok(Value::Object(fields)) => fields,
             Ok(_) => return Err(Problem::invalid(vec![Fault::body("", "must be a JSON object")])),
             Err(error) => {

@@ -1,0 +1,139 @@
+//! The description of the HTTP interface (OpenAPI), and the shapes in it that are read field by field
+//! (`request.rs`, `new_order.rs`) and so have no type of their own.
+
+use order_events::OrderId;
+use serde::Serialize;
+use serde_json::Value;
+use service_runtime::openapi;
+use utoipa::openapi::OpenApi as Description;
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+use crate::error::PROBLEMS;
+
+/// The part of the description that is not about one operation.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "cart-service",
+        description = "Takes orders and publishes them as Kafka events. An answer of 2xx means that the event is in \
+                   Kafka's log. Errors are problem details (RFC 9457)."
+    ),
+    components(schemas(OrderId))
+)]
+pub(crate) struct Api;
+
+/// The whole description; `max_items` is `MAX_ITEMS`.
+pub(crate) fn describe(operations: &Description, max_items: u32) -> Value {
+    let mut api = openapi::complete(operations, &PROBLEMS);
+    let schemas = &mut api["components"]["schemas"];
+    schemas["CreateOrderRequest"]["properties"]["itemsCount"]["maximum"] = max_items.into();
+    schemas["NewOrderRequest"]["properties"]["items"]["maxItems"] = max_items.into();
+    api
+}
+
+/// A new order whose content is made up.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({ "orderId": "1001", "itemsCount": 3 }))]
+pub struct CreateOrderRequest {
+    /// Also `order_id`. White space around it goes; digits only get the prefix `ORD-`. No control characters.
+    #[schema(value_type = OrderId)]
+    pub order_id: String,
+    /// Also `itemsNum`, `numberOfItems`, `number_of_items`, `numItems`, `numOfItems`. At most `MAX_ITEMS`.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub items_count: u32,
+}
+
+/// A new status of an order.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({ "orderId": "1001", "status": "confirmed" }))]
+pub struct UpdateOrderRequest {
+    /// Also `order_id`; see there.
+    #[schema(value_type = OrderId)]
+    pub order_id: String,
+    /// In any case; also `canceled`.
+    pub status: NewStatus,
+}
+
+/// A new status of the order in the path.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "status": "shipped" }))]
+pub struct PatchOrderRequest {
+    /// In any case; also `canceled`.
+    pub status: NewStatus,
+}
+
+/// A status that an update may give. `new` is for orders that are made.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum NewStatus {
+    Pending,
+    Confirmed,
+    Processing,
+    Shipped,
+    Delivered,
+    Cancelled,
+}
+
+/// A whole new order. Every name may be written with underscores as well: `customer_id`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({ "customerId": "customer123", "totalAmount": 59.98,
+    "items": [{ "itemId": "product456", "quantity": 2, "price": 29.99 }] }))]
+pub struct NewOrderRequest {
+    /// As for `/create-order`; made up if it is missing, from the `Idempotency-Key` if there is one.
+    #[schema(value_type = OrderId, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
+    /// Who orders; the rules of an order id.
+    #[schema(value_type = OrderId)]
+    pub customer_id: String,
+    /// At most `MAX_ITEMS`.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub items: Vec<NewItem>,
+    /// Quantity times price over all items, to the cent. Added up if it is missing.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_amount: Option<f64>,
+    /// ISO 4217, in any case. `USD` if it is missing.
+    #[schema(pattern = "^[A-Za-z]{3}$", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+}
+
+/// One line of a new order.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewItem {
+    /// Also `productId`; the rules of an order id.
+    #[schema(value_type = OrderId)]
+    pub item_id: String,
+    /// How many pieces.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub quantity: u32,
+    /// Of one piece, in the order's currency.
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    pub price: f64,
+}
+
+/// The headers that every write understands.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only described; routes/write.rs reads them")]
+pub(crate) struct WriteParameters {
+    /// Also `x-idempotency-key`. The same request with the same key is applied once. Belongs to one order.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[ -~]*[!-~][ -~]*$",
+        nullable = false,
+        required = false
+    )]
+    idempotency_key: Option<String>,
+    /// `wait=5`: wait so many seconds, at most 30, for what becomes of the event.
+    #[param(rename = "Prefer", example = "wait=5", nullable = false, required = false)]
+    prefer: Option<String>,
+}

@@ -1,0 +1,40 @@
+//! The description of the HTTP interface (OpenAPI), as far as it is not at the handlers.
+
+use order_events::OrderId;
+use serde::Serialize;
+use serde_json::Value;
+use service_runtime::openapi;
+use utoipa::openapi::OpenApi as Description;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::error::PROBLEMS;
+
+/// The part of the description that is not about one operation.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "order-service",
+        description = "Shows the orders that Kafka events have made. Errors are problem details (RFC 9457)."
+    ),
+    components(schemas(OrderId, StatusName))
+)]
+pub(crate) struct Api;
+
+/// The whole description.
+pub(crate) fn describe(operations: &Description) -> Value {
+    openapi::complete(operations, &PROBLEMS)
+}
+
+/// A status that orders have, see `order_events::Status`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum StatusName {
+    New,
+    Pending,
+    Confirmed,
+    Processing,
+    Shipped,
+    Delivered,
+    Cancelled,
+}

@@ -1,0 +1,135 @@
+//! The description of the topics (AsyncAPI 3), with the Avro schemas that are on the wire.
+
+use order_events::OrderEvent;
+use order_events::codec::AvroRecord;
+use serde_json::{Value, json};
+
+use crate::changelog::ChangelogEntry;
+
+/// The names of the topics.
+#[derive(Debug, Clone)]
+pub struct Topics<'a> {
+    /// See `ORDER_TOPIC`.
+    pub events: &'a str,
+    /// See `DLQ_TOPIC`.
+    pub dead_letters: &'a str,
+    /// The changelog of the consumer group.
+    pub changelog: &'a str,
+}
+
+/// The description of these topics, as order-service uses them.
+pub fn describe(topics: &Topics<'_>) -> Value {
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Orders over Kafka",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "cart-service writes the events; order-service reads them, and writes the changelog, \
+                            the dead letters and its offsets in one transaction. A record's key is the order id.",
+        },
+        "defaultContentType": "application/vnd.apache.avro",
+        "channels": {
+            "events": channel(topics.events, "What happened to orders. Three partitions, kept for 7 days.", "OrderEvent"),
+            "changelog": channel(topics.changelog, "The state of the orders. Compacted.", "OrderState"),
+            "deadLetters": channel(
+                topics.dead_letters,
+                "Events that could not be processed, byte for byte. One partition, kept for 30 days.",
+                "DeadLetter",
+            ),
+        },
+        "operations": {
+            "processEvents": operation("receive", "events", "OrderEvent"),
+            "keepState": operation("send", "changelog", "OrderState"),
+            "giveUp": operation("send", "deadLetters", "DeadLetter"),
+        },
+        "components": { "messages": {
+            "OrderEvent": {
+                "title": "An order was made or has a new status",
+                "contentType": "application/vnd.apache.avro",
+                "headers": event_headers(),
+                "payload": avro(OrderEvent::SCHEMA),
+                "bindings": framing(),
+            },
+            "OrderState": {
+                "title": "What is known of an order, or how far a partition is processed",
+                "contentType": "application/vnd.apache.avro",
+                "payload": avro(ChangelogEntry::SCHEMA),
+                "bindings": framing(),
+            },
+            "DeadLetter": {
+                "title": "A record that could not be processed, with its key, its value and its headers",
+                "contentType": "application/octet-stream",
+                "headers": dead_letter_headers(),
+            },
+        }},
+    })
+}
+
+fn channel(topic: &str, description: &str, message: &str) -> Value {
+    json!({
+        "address": topic,
+        "description": description,
+        "messages": { message: { "$ref": format!("#/components/messages/{message}") } },
+        "bindings": { "kafka": { "topic": topic, "bindingVersion": "0.5.0" } },
+    })
+}
+
+fn operation(action: &str, channel: &str, message: &str) -> Value {
+    json!({
+        "action": action,
+        "channel": { "$ref": format!("#/channels/{channel}") },
+        "messages": [{ "$ref": format!("#/channels/{channel}/messages/{message}") }],
+    })
+}
+
+fn avro(schema: &str) -> Value {
+    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    json!({ "schemaFormat": "application/vnd.apache.avro+json;version=1.9.0", "schema": schema })
+}
+
+/// A zero byte, four bytes of schema id, then the value.
+fn framing() -> Value {
+    json!({ "kafka": {
+        "key": { "type": "string", "description": "The order id." },
+        "schemaIdLocation": "payload",
+        "schemaIdPayloadEncoding": "confluent",
+        "schemaLookupStrategy": "TopicNameStrategy",
+        "bindingVersion": "0.5.0",
+    }})
+}
+
+/// CloudEvents in binary mode, and the trace (W3C).
+fn event_headers() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({ "type": "object", "properties": {
+        "ce_specversion": { "type": "string", "const": "1.0" },
+        "ce_id": text("A copy of an event has the same one."),
+        "ce_type": text("CREATE or UPDATE, with the namespace of the schema."),
+        "ce_source": text("Who wrote it."),
+        "ce_time": { "type": "string", "format": "date-time" },
+        "traceparent": text("The trace that the request belongs to."),
+    }})
+}
+
+/// Ours, Spring's and Kafka Connect's, so that their tools show them.
+fn dead_letter_headers() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let mut headers = json!({
+        "dlq-reason": text("Why it could not be processed."),
+        "dlq-category": text("NO_RETRY_DLQ or RETRY_THEN_DLQ."),
+        "dlq-retry-count": text("How often it was tried again."),
+        "dlq-failed-at": text("When, ISO 8601."),
+        "dlq-consumer-group": text("Who gave it up."),
+        "kafka_dlt-exception-fqcn": text("The kind of failure."),
+        "kafka_dlt-exception-message": text("What was wrong."),
+        "__connect.errors.exception.message": text("What was wrong."),
+    });
+    for (name, bytes) in [("topic", "text"), ("partition", "4"), ("offset", "8"), ("timestamp", "8")] {
+        let how = if bytes == "text" { "As text.".to_owned() } else { format!("{bytes} bytes, big-endian.") };
+        headers[format!("kafka_dlt-original-{name}")] = text(&how);
+        if name != "timestamp" {
+            headers[format!("__connect.errors.{name}")] = text("As text.");
+        }
+    }
+    json!({ "type": "object", "description": "Beside those of the record.", "properties": headers })
+}

@@ -1,0 +1,35 @@
+//! The descriptions of the HTTP interface and of the topics are whole, and the copies in `docs/` are current.
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use order_service::asyncapi::{self, Topics};
+use order_service::changelog;
+use order_service::config::Settings;
+use order_service::error::PROBLEMS;
+use order_service::routes::openapi;
+use service_runtime::{ProblemType, snapshot};
+
+fn docs(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
+}
+
+#[test]
+fn the_copies_in_docs_are_current() {
+    let settings = Settings::parse_from(["order-service"]);
+    let topics = Topics {
+        events: &settings.topics.order_topic,
+        dead_letters: &settings.dlq_topic,
+        changelog: &changelog::topic_name(&settings.consumer_group_id),
+    };
+    snapshot::is_current(&docs("order-service.openapi.json"), &openapi()).unwrap();
+    snapshot::is_current(&docs("asyncapi.json"), &asyncapi::describe(&topics)).unwrap();
+}
+
+#[test]
+fn every_problem_is_described() {
+    let description = openapi().to_string();
+    for ProblemType { slug, .. } in PROBLEMS.iter().chain(&ProblemType::SHARED) {
+        assert!(description.contains(&format!("\"{slug}\":{{\"summary\"")), "{slug} has no example");
+    }
+}

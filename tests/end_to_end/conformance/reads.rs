@@ -1,0 +1,120 @@
+//! What order-service promises of reads, after the writes of `writes.rs`.
+
+use super::row::{Row, orders};
+
+pub(super) fn rows() -> Vec<Row> {
+    let mut rows = one_order();
+    rows.extend(pages());
+    rows.extend(ids());
+    rows.extend(events());
+    rows
+}
+
+fn one_order() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for path in ["/order-details?orderId=W-1", "/order-details?order_id=W-1", "/orders/W-1"] {
+        rows.push(
+            orders("an order, flat, with its shipping", path)
+                .json(".orderId", "W-1")
+                .json(".customerId", "c")
+                .json(".items[0].itemId", "p")
+                .json(".totalAmount", 1.3)
+                .json(".shippingCost", 0.03)
+                .json(".currency", "EUR")
+                .json(".status", "new")
+                .is(".orderDate", "string")
+                .header("cache-control", "no-cache")
+                .header("etag", "W/\"*\""),
+        );
+    }
+    rows.extend([
+        orders("the order once more, for seeds that look there", "/order-details?orderId=W-1")
+            .json(".order.orderId", "W-1")
+            .json(".order.totalAmount", 1.3)
+            .json(".order.shippingCost", 0.03),
+        orders("digits get the prefix here too", "/orders/41")
+            .json(".orderId", "ORD-41")
+            .json(".status", "cancelled"),
+        orders("what was patched is seen", "/orders/C-1").json(".status", "delivered"),
+        orders("a poller that has it already", "/orders/C-1")
+            .with("if-none-match", "*")
+            .gives(304)
+            .header("etag", "W/\"*\""),
+        orders("nobody's order", "/orders/nobody").problem(404, "unknown-order"),
+        orders("nobody's order", "/order-details?orderId=nobody").problem(404, "unknown-order"),
+        orders("no id", "/order-details").faults(&["?orderId"]),
+        orders("two ids", "/order-details?orderId=a&order_id=b&position=x")
+            .faults(&["?orderId", "?position"]),
+        orders("a bad id and position", "/orders/%20?position=1").faults(&["{orderId}", "?position"]),
+        orders("as an event of no partition has left it", "/orders/C-1?position=77:1")
+            .problem(404, "unknown-partition"),
+        orders("as an event that is still to come has left it", "/orders/C-1?position=0:99999999")
+            .problem(503, "not-processed")
+            .header("retry-after", "1"),
+    ]);
+    rows
+}
+
+fn pages() -> Vec<Row> {
+    vec![
+        orders("orders, sorted, with what a page needs", "/orders?limit=2")
+            .json(".count", 2)
+            .json(".orders[0].orderId", "A-1")
+            .json(".orders[1].orderId", "A-itemsCount")
+            .json(".nextCursor", "A-itemsCount")
+            .is(".orders[0].shippingCost", "number"),
+        orders("the next page", "/orders/?limit=2&cursor=A-itemsCount")
+            .json(".orders[0].orderId", "A-itemsNum"),
+        orders("the last page has no cursor", "/orders?cursor=ORD-41&limit=1000")
+            .json(".nextCursor", serde_json::Value::Null),
+        orders("orders of one status, in any case", "/orders?status=Canceled")
+            .json(".count", 1)
+            .json(".orders[0].orderId", "ORD-41"),
+        orders("behind everything", "/orders?cursor=zzz").json(".count", 0).is(".orders", "array"),
+        orders("every fault of a page", "/orders?limit=0&status=lost").faults(&["?limit", "?status"]),
+        orders("a limit that is too high", "/orders?limit=1001").faults(&["?limit"]),
+    ]
+}
+
+fn ids() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for name in ["topic", "topicName", "topic_name"] {
+        rows.push(
+            orders(
+                "ids of a topic, by every name of it",
+                &format!("/getAllOrderIdsFromTopic?{name}=order-events"),
+            )
+            .json(".topic", "order-events")
+            .json(".topicName", "order-events")
+            .json(".orderIds[0]", "A-1")
+            .json(".nextCursor", serde_json::Value::Null)
+            .is(".count", "number"),
+        );
+    }
+    rows.extend([
+        orders("ids, a page", "/getAllOrderIdsFromTopic?topic=order-events&limit=2&cursor=A-1")
+            .json(".count", 2)
+            .json(".orderIds[1]", "A-itemsNum")
+            .json(".nextCursor", "A-itemsNum"),
+        orders("ids, compressed while they are sent", "/getAllOrderIdsFromTopic?topic=order-events")
+            .with("accept-encoding", "gzip")
+            .header("content-encoding", "gzip"),
+        orders("a topic of somebody else", "/getAllOrderIdsFromTopic?topic=others")
+            .problem(404, "unknown-topic"),
+        orders("no topic", "/getAllOrderIdsFromTopic?limit=x").faults(&["?topic", "?limit"]),
+    ]);
+    rows
+}
+
+fn events() -> Vec<Row> {
+    vec![
+        orders("what becomes of an event to come", "/events/order-events/0/99999999")
+            .json(".outcome", "pending"),
+        orders("what became of an event", "/events/order-events/0/0")
+            .json(".position", "0:0")
+            .is(".outcome", "string"),
+        orders("a topic of somebody else", "/events/others/0/0").problem(404, "unknown-topic"),
+        orders("no such partition", "/events/order-events/77/0").problem(404, "unknown-partition"),
+        orders("no place at all", "/events/order-events/a/-1").faults(&["{partition}", "{offset}"]),
+    ]
+}
