@@ -97,6 +97,7 @@ async fn an_update_does_not_undo_a_later_one() {
     let dry =
         orders.send("POST", "/dlq/redrive", &json!({ "orderId": "EARLY", "limit": 2, "dryRun": true })).await;
     assert_eq!((dry.json["redriven"].as_array().unwrap().len(), &dry.json["remaining"]), (2, &json!(1)));
+    assert_eq!(dry.json["next"], offsets[1]);
     assert_eq!(orders.get(&format!("/dlq/messages/{}", offsets[0])).await.json["redrive"], Value::Null);
     let body = json!({ "reason": "unknown_order", "category": "NO_RETRY_DLQ", "limit": 2 });
     let bulk = orders.send("POST", "/dlq/redrive", &body).await;
@@ -104,6 +105,10 @@ async fn an_update_does_not_undo_a_later_one() {
     orders.order("EARLY", |order| order["status"] == "confirmed").await;
     assert_eq!(outcome(&orders, offsets[0]).await["outcome"], "applied");
     assert_eq!(outcome(&orders, offsets[1]).await["outcome"], "applied");
+
+    // What is refused does not stand in the way of the rest.
+    let rest = orders.send("POST", "/dlq/redrive", &json!({ "limit": 1, "after": offsets[2] })).await;
+    assert_eq!((&rest.json["redriven"], &rest.json["next"]), (&json!([]), &Value::Null), "{}", rest.text);
 
     // Then the order goes on, and the third one is late.
     cart.update("EARLY", "delivered").await;

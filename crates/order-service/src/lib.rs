@@ -67,6 +67,9 @@ pub enum RunError {
     /// The pipeline's thread panicked.
     #[error("the pipeline ended without a word; the log has its panic")]
     PipelineLost,
+    /// The thread that reads the dead letters panicked.
+    #[error("the follower of the dead letters ended without a word; the log has its panic")]
+    FollowerLost,
 }
 
 /// Serves on `listener` until `shutdown`. Takes requests at once; it is ready when the orders are restored.
@@ -143,7 +146,11 @@ async fn process(
         stop: stop.clone(),
     };
     let (source, follower_stop) = (config.dead_letter_source.clone(), stop.clone());
-    let follower = spawn_blocking(move || dead_letters::follow(&source, &letters, &follower_stop));
+    let follower = async {
+        let followed = spawn_blocking(move || dead_letters::follow(&source, &letters, &follower_stop)).await;
+        stop.cancel();
+        followed
+    };
     let (ended, end) = oneshot::channel();
     let run = move || drop(ended.send(pipeline.run()));
     std::thread::Builder::new().name("pipeline".to_owned()).spawn(run).map_err(RunError::Thread)?;
@@ -154,7 +161,7 @@ async fn process(
     };
     let (watched, ended, followed) = tokio::join!(watch, pipeline, follower);
     ended.map_err(|_| RunError::PipelineLost)??;
-    followed.unwrap_or(Ok(())).map_err(PipelineError::from)?;
+    followed.map_err(|_| RunError::FollowerLost)?.map_err(PipelineError::from)?;
     Ok(watched.map_err(PipelineError::from)?)
 }
 

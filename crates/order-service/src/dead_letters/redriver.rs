@@ -28,6 +28,9 @@ use crate::record;
 use crate::store::Store;
 use crate::writer::{Failure, Writer};
 
+/// How many bytes of letters go into one transaction.
+const MAX_BYTES: usize = 32 << 20;
+
 /// What is to be sent again, and how.
 #[derive(Debug, Clone)]
 pub struct RedriveRequest {
@@ -49,8 +52,15 @@ pub enum Which {
     /// The one at this offset of the dead letter topic.
     One(i64),
     /// Of those in memory that the filter takes and that were not sent again yet (or also those, with force), the
-    /// oldest first, at most so many.
-    Some(Filter, usize),
+    /// oldest first.
+    Some {
+        /// Which ones.
+        filter: Filter,
+        /// Only those behind this offset of the dead letter topic.
+        after: Option<i64>,
+        /// At most so many; fewer if they are large.
+        limit: usize,
+    },
 }
 
 /// Why a letter is not sent again.
@@ -77,7 +87,7 @@ pub enum Refusal {
     },
     /// It is no event, and would only come back.
     Undecodable(String),
-    /// It is not from the topic that this service consumes.
+    /// It is not from the topic that this service consumes, but from there.
     OtherTopic(Option<String>),
 }
 
@@ -90,6 +100,8 @@ pub struct Report {
     pub refused: Vec<(i64, Refusal)>,
     /// How many more there are that the request would take.
     pub remaining: usize,
+    /// The last one that was looked at, if there are more: they lie behind it.
+    pub next: Option<i64>,
 }
 
 /// Why nothing was done.
@@ -187,6 +199,7 @@ impl Inner {
         };
         self.source.catch_up(&self.index)?;
         let (offsets, remaining) = self.select(request);
+        let next = offsets.last().copied().filter(|_| remaining > 0);
         let mut records = self.source.read(&offsets)?;
         let (mut approved, mut refused) = (Vec::new(), Vec::new());
         for offset in offsets {
@@ -199,21 +212,26 @@ impl Inner {
             Some(writer) if !approved.is_empty() => self.send(&writer, &approved, request)?,
             _ => approved.iter().map(|approved| note(approved, approved.place, request)).collect(),
         };
-        Ok(Report { redriven, refused, remaining })
+        Ok(Report { redriven, refused, remaining, next })
     }
 
     /// The letters that are meant, ascending; and how many more there are.
     fn select(&self, request: &RedriveRequest) -> (Vec<i64>, usize) {
-        match &request.which {
-            Which::One(offset) => (vec![*offset], 0),
-            Which::Some(filter, limit) => {
-                let mut found = self.index.oldest(filter);
-                found.retain(|found| request.force || found.redrive.is_none());
-                let remaining = found.len().saturating_sub(*limit);
-                found.truncate(*limit);
-                (found.into_iter().map(|found| found.letter.dlq_offset).collect(), remaining)
-            }
-        }
+        let (filter, after, limit) = match &request.which {
+            Which::One(offset) => return (vec![*offset], 0),
+            Which::Some { filter, after, limit } => (filter, after.unwrap_or(-1), *limit),
+        };
+        let mut found = self.index.oldest(filter);
+        found.retain(|found| found.letter.dlq_offset > after && (request.force || found.redrive.is_none()));
+        let mut bytes = 0;
+        let fits = |found: &&Found| {
+            bytes += found.letter.size();
+            bytes <= MAX_BYTES
+        };
+        // A letter is never too large to be sent alone.
+        let count = found.iter().take(limit).take_while(fits).count().max(1).min(found.len());
+        let remaining = found.len() - count;
+        (found.iter().take(count).map(|found| found.letter.dlq_offset).collect(), remaining)
     }
 
     /// Whether a letter may be sent again.
@@ -233,7 +251,11 @@ impl Inner {
                 && self.store.has_partition(*partition)
         });
         let Some(place) = place else {
-            return Ok(Err(Refusal::OtherTopic(letter.topic.as_deref().map(str::to_owned))));
+            let from = letter.topic.as_deref().map(|topic| match letter.partition {
+                Some(partition) => format!("{topic}, partition {partition}"),
+                None => topic.to_owned(),
+            });
+            return Ok(Err(Refusal::OtherTopic(from)));
         };
         if let Some(redrive) = redrive.as_ref().filter(|_| !force) {
             let position = format!("{}:{}", redrive.partition, redrive.offset);

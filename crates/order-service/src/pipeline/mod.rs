@@ -102,7 +102,8 @@ impl Clients {
     pub fn new(kafka: &KafkaConfig, group: &str, settings: &PipelineSettings) -> Result<Self, PropertyError> {
         let transactional_id = settings.transactional_id(group);
         writer::client_config(kafka, transactional_id.as_deref())?;
-        let redriver_id = transactional_id.as_ref().map(|_| format!("{group}-redrive"));
+        // No instance can have that name: INSTANCE_ID has no slash.
+        let redriver_id = transactional_id.as_ref().map(|_| format!("{group}/redrive"));
         Ok(Self {
             redriver: writer::client_config(kafka, redriver_id.as_deref())?,
             group: group_config(kafka, group, settings)?,

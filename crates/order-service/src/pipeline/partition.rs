@@ -41,7 +41,7 @@ pub(super) struct EndSeen {
 
 /// When nothing has come for so long from a broker that answers, what is left of a log are marks of transactions,
 /// which a consumer is not shown.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_secs(2);
 
 impl EndSeen {
     /// Whether everything that was in the log is processed.

@@ -23,6 +23,9 @@ use crate::state::{AppState, View};
 const DEFAULT_LIMIT: usize = 10;
 const MAX_LIMIT: usize = 1000;
 
+/// A page of the largest letters would take more memory than there is.
+const MAX_VALUE_IN_PAGE: usize = 16 << 10;
+
 /// What other programs wrote has no category or reason that is known here.
 const UNKNOWN: &str = "UNKNOWN";
 
@@ -30,7 +33,7 @@ const UNKNOWN: &str = "UNKNOWN";
 #[schema(as = DeadLetterStats)]
 pub(super) struct Stats {
     total_messages: u64,
-    /// How many of them [`list`] can show.
+    /// How many of them a page can show.
     in_memory: usize,
     redriven: u64,
     #[schema(value_type = BTreeMap<String, u64>)]
@@ -49,7 +52,7 @@ pub(super) struct Stats {
     ),
     tag = "dead letters",
 )]
-pub(super) async fn stats(State(state): State<AppState>) -> Result<Json<Stats>, Problem> {
+pub(super) async fn dead_letter_stats(State(state): State<AppState>) -> Result<Json<Stats>, Problem> {
     let stats = state.letters()?.stats();
     let named = |counts: BTreeMap<Option<&'static str>, u64>| {
         counts.into_iter().map(|(name, count)| (name.unwrap_or(UNKNOWN), count)).collect()
@@ -113,9 +116,9 @@ pub(super) struct Message {
     original_topic: Option<String>,
     original_partition: Option<i32>,
     original_offset: Option<i64>,
-    /// Base64.
+    /// Base64. Null in a page if it is larger than 16 KiB: ask for the letter alone.
     original_value: Option<String>,
-    /// The value, if it is an event and its schema is known here.
+    /// The value, if it is shown, is an event, and its schema is known here.
     event: Option<Event>,
     dlq_offset: i64,
     redrive: Option<RedriveView>,
@@ -129,10 +132,12 @@ struct Event {
     event_type: EventType,
     order_id: String,
     timestamp: String,
+    /// The order of a CREATE, or the status of an UPDATE.
+    #[schema(value_type = Object)]
     payload: EventPayload,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum EventPayload {
     Create(CreateOrderPayload),
@@ -169,9 +174,10 @@ pub(super) struct RedriveView {
 }
 
 impl Message {
-    fn new(found: Found, view: &View) -> Self {
+    /// Shows the value if it has no more bytes than `most`.
+    fn new(found: Found, view: &View, most: usize) -> Self {
         let Found { letter, redrive, dead_again } = found;
-        let value = letter.value.as_deref();
+        let value = letter.value.as_deref().filter(|value| value.len() <= most);
         Self {
             order_id: letter.order_id.as_ref().map(ToString::to_string),
             error_category: letter.category.map(Category::as_str),
@@ -225,7 +231,10 @@ impl RedriveView {
     ),
     tag = "dead letters",
 )]
-pub(super) async fn list(State(state): State<AppState>, mut query: Query) -> Result<Json<Page>, Problem> {
+pub(super) async fn dead_letters(
+    State(state): State<AppState>,
+    mut query: Query,
+) -> Result<Json<Page>, Problem> {
     let limit = number(&mut query, "limit", DEFAULT_LIMIT, limit);
     let skip = number(&mut query, "offset", 0, |text| {
         usize::try_from(whole_number(text)?).map_err(|e| e.to_string())
@@ -242,7 +251,8 @@ pub(super) async fn list(State(state): State<AppState>, mut query: Query) -> Res
     let ((limit, offset), filter) = query.finish(limit.zip(skip).zip(filter))?;
     let (letters, view) = (state.letters()?, state.view()?);
     let found = letters.newest(&filter, offset, limit);
-    let messages: Vec<Message> = found.into_iter().map(|found| Message::new(found, view)).collect();
+    let messages: Vec<Message> =
+        found.into_iter().map(|found| Message::new(found, view, MAX_VALUE_IN_PAGE)).collect();
     Ok(Json(Page { count: messages.len(), messages, limit, offset }))
 }
 
@@ -293,7 +303,7 @@ pub(super) fn parse_offset(text: &str) -> Result<i64, Problem> {
     ),
     tag = "dead letters",
 )]
-pub(super) async fn one(
+pub(super) async fn dead_letter(
     State(state): State<AppState>,
     Path(dlq_offset): Path<String>,
 ) -> Result<Json<Message>, Problem> {
@@ -307,7 +317,7 @@ pub(super) async fn one(
         // If it cannot be had, the letter is shown without its event.
         let _ = view.events.fetch_schema(id).await;
     }
-    Ok(Json(Message::new(found, view)))
+    Ok(Json(Message::new(found, view, usize::MAX)))
 }
 
 /// A letter that is in the topic, but not in memory any more.

@@ -49,7 +49,10 @@ pub(super) struct RedriveSome {
     /// Only those of this order.
     #[schema(nullable = true, value_type = Option<OrderId>)]
     order_id: Option<String>,
-    /// The most; 100 if it is missing.
+    /// Only those behind this `dlq_offset`.
+    #[schema(nullable = true, minimum = 0)]
+    after: Option<i64>,
+    /// The most; 100 if it is missing. Fewer if they are large.
     #[schema(nullable = true, minimum = 1, maximum = 1000, example = 100)]
     limit: Option<u32>,
     /// Only tells what would be done.
@@ -106,8 +109,10 @@ pub(super) struct Bulk {
     dry_run: bool,
     redriven: Vec<Redriven>,
     refused: Vec<Refused>,
-    /// How many more there are; the same request takes the next ones.
+    /// How many more there are.
     remaining: usize,
+    /// Where to go on: the `after` of the next request. Null if there are no more.
+    next: Option<i64>,
 }
 
 /// A letter that was not sent again.
@@ -133,7 +138,7 @@ struct Refused {
     ),
     tag = "dead letters",
 )]
-pub(super) async fn one(
+pub(super) async fn redrive_one(
     State(state): State<AppState>,
     Path(dlq_offset): Path<String>,
     headers: HeaderMap,
@@ -168,7 +173,7 @@ pub(super) async fn one(
     ),
     tag = "dead letters",
 )]
-pub(super) async fn some(
+pub(super) async fn redrive_some(
     State(state): State<AppState>,
     headers: HeaderMap,
     body: Bytes,
@@ -179,18 +184,19 @@ pub(super) async fn some(
         reason: body.text("reason", parse_reason),
         order_id: body.text("orderId", |id| parse_order_id(id, &state)),
     };
-    let (limit, force, dry_run) = (body.limit(), body.flag("force"), body.flag("dryRun"));
+    let (after, limit) = (body.after(), body.limit());
+    let (force, dry_run) = (body.flag("force"), body.flag("dryRun"));
     let by = body.name("requestedBy");
-    body.finish(&["category", "reason", "orderId", "limit", "force", "dryRun", "requestedBy"])?;
-    let which = Which::Some(filter, limit);
+    body.finish(&["category", "reason", "orderId", "after", "limit", "force", "dryRun", "requestedBy"])?;
+    let which = Which::Some { filter, after, limit };
     let request = RedriveRequest { which, force, dry_run, by, request_id: request_id(&headers) };
-    let Report { redriven, refused, remaining } = redrive(&state, request).await?;
+    let Report { redriven, refused, remaining, next } = redrive(&state, request).await?;
     let redriven = redriven.into_iter().map(|redrive| Redriven::new(redrive, &state.topic)).collect();
     let refused = refused.iter().map(|(dlq_offset, refusal)| Refused {
         dlq_offset: *dlq_offset,
         problem: error::refused(*dlq_offset, refusal).to_json(),
     });
-    Ok(Json(Bulk { dry_run, redriven, refused: refused.collect(), remaining }))
+    Ok(Json(Bulk { dry_run, redriven, refused: refused.collect(), remaining, next }))
 }
 
 async fn redrive(state: &AppState, request: RedriveRequest) -> Result<Report, Problem> {
@@ -218,6 +224,7 @@ impl Body {
         check_json(headers)?;
         let fields = match serde_json::from_slice(bytes) {
             Ok(Value::Object(fields)) => fields,
+            Ok(Value::Null) => Map::new(),
             Ok(_) => return Err(Problem::invalid(vec![Fault::body("", "must be a JSON object")])),
             Err(error) => {
                 return Err(Problem::invalid(vec![Fault::body("", format!("is not JSON: {error}"))]));
@@ -250,6 +257,12 @@ impl Body {
             text if text.len() <= MAX_NAME && !text.chars().any(char::is_control) => Ok(text.to_owned()),
             _ => Err(format!("must be at most {MAX_NAME} bytes, without control characters")),
         })
+    }
+
+    fn after(&mut self) -> Option<i64> {
+        let value = self.fields.get("after").filter(|value| !value.is_null())?;
+        let after = value.as_i64().filter(|after| *after >= 0);
+        after.or_else(|| self.fault("after", "must be a whole number from 0"))
     }
 
     fn limit(&mut self) -> usize {
