@@ -220,7 +220,7 @@ impl RedriveView {
     get, path = "/dlq/messages",
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, nullable = false, description = "The most entries; 10 if it is missing."),
-        ("offset" = Option<u32>, Query, minimum = 0, nullable = false, description = "How many of the newest are left out."),
+        ("offset" = Option<i64>, Query, minimum = 0, nullable = false, description = "How many of the newest are left out."),
         ("category" = Option<CategoryName>, Query, nullable = false, description = "Only those of this category."),
         ("reason" = Option<ReasonName>, Query, nullable = false, description = "Only those with this reason."),
         ("orderId" = Option<OrderId>, Query, nullable = false, description = "Only those of this order; also `order_id`."),

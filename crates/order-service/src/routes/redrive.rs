@@ -24,7 +24,7 @@ const MAX_NAME: usize = 128;
 
 /// How one letter is sent again. Everything may be missing, and so may the body.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "it is read field by field, to tell every fault; this is its description")]
 pub(super) struct RedriveOne {
     /// Also if it was sent again already, or if a later update of its order was applied.
@@ -37,7 +37,7 @@ pub(super) struct RedriveOne {
 
 /// Which letters are sent again, and how. Everything may be missing, and so may the body.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "it is read field by field, to tell every fault; this is its description")]
 pub(super) struct RedriveSome {
     /// Only those of this category.
