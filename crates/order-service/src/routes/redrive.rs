@@ -31,7 +31,12 @@ pub(super) struct RedriveOne {
     #[schema(nullable = true, example = false)]
     force: Option<bool>,
     /// Who asks, for the record.
-    #[schema(nullable = true, max_length = 128, example = "ada")]
+    #[schema(
+        nullable = true,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        example = "ada"
+    )]
     requested_by: Option<String>,
 }
 
@@ -62,7 +67,12 @@ pub(super) struct RedriveSome {
     #[schema(nullable = true, example = false)]
     force: Option<bool>,
     /// Who asks, for the record.
-    #[schema(nullable = true, max_length = 128, example = "ada")]
+    #[schema(
+        nullable = true,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        example = "ada"
+    )]
     requested_by: Option<String>,
 }
 
@@ -254,8 +264,10 @@ impl Body {
 
     fn name(&mut self, name: &str) -> Option<String> {
         self.text(name, |text| match text.trim() {
-            text if text.len() <= MAX_NAME && !text.chars().any(char::is_control) => Ok(text.to_owned()),
-            _ => Err(format!("must be at most {MAX_NAME} bytes, without control characters")),
+            text if text.chars().count() <= MAX_NAME && !text.chars().any(char::is_control) => {
+                Ok(text.to_owned())
+            }
+            _ => Err(format!("must be at most {MAX_NAME} characters, none of them a control character")),
         })
     }
 
