@@ -9,6 +9,7 @@ use utoipa::openapi::OpenApi as Description;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::error::PROBLEMS;
+use crate::routes::{Created, Updated};
 
 /// The part of the description that is not about one operation.
 #[derive(OpenApi)]
@@ -18,7 +19,7 @@ use crate::error::PROBLEMS;
         description = "Takes orders and publishes them as Kafka events. An answer of 2xx means that the event is in \
                    Kafka's log. Errors are problem details (RFC 9457)."
     ),
-    components(schemas(OrderId))
+    components(schemas(OrderId, Created<'static>, Updated<'static>))
 )]
 pub(crate) struct Api;
 
@@ -84,8 +85,7 @@ pub enum NewStatus {
     "items": [{ "itemId": "product456", "quantity": 2, "price": 29.99 }] }))]
 pub struct NewOrderRequest {
     /// As for `/create-order`; made up if it is missing, from the `Idempotency-Key` if there is one.
-    #[schema(value_type = OrderId, required = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<OrderId>, nullable = true)]
     pub order_id: Option<String>,
     /// Who orders; the rules of an order id.
     #[schema(value_type = OrderId)]
@@ -94,12 +94,10 @@ pub struct NewOrderRequest {
     #[schema(min_items = 1, max_items = 1000)]
     pub items: Vec<NewItem>,
     /// Quantity times price over all items, to the cent. Added up if it is missing.
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = true)]
     pub total_amount: Option<f64>,
     /// ISO 4217, in any case. `USD` if it is missing.
-    #[schema(pattern = "^[A-Za-z]{3}$", nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z]{3}$", nullable = true)]
     pub currency: Option<String>,
 }
 

@@ -8,7 +8,6 @@ pub mod api;
 pub mod config;
 pub mod error;
 pub mod idempotency;
-pub mod json;
 pub mod new_order;
 pub mod order;
 pub mod order_service;

@@ -3,8 +3,9 @@
 use order_events::{OrderId, OrderItem, money};
 use rust_decimal::Decimal;
 
-use crate::json::Json;
-use crate::request::{Fields, ORDER_ID, id, order_id, text, whole_number};
+use service_runtime::input::{Fields, Json, text, whole_number};
+
+use crate::request::{ORDER_ID, parse_id, parse_order_id};
 
 const CUSTOMER_ID: &[&str] = &["customerId", "customer_id"];
 const ITEMS: &[&str] = &["items"];
@@ -15,7 +16,7 @@ const TOTAL_AMOUNT: &[&str] = &["totalAmount", "total_amount"];
 const CURRENCY: &[&str] = &["currency"];
 
 /// The most pieces of one item.
-pub const MAX_QUANTITY: u64 = 1_000_000;
+pub const MAX_QUANTITY: i32 = 1_000_000;
 
 /// The highest price of one piece.
 pub const MAX_PRICE: u32 = 1_000_000_000;
@@ -41,9 +42,9 @@ pub struct NewOrder {
 impl NewOrder {
     /// Reads the fields of an order of at most `max_items`; `None` if anything is wrong with them.
     pub fn read(fields: &mut Fields<'_, '_>, prefix: &str, max_items: u32) -> Option<Self> {
-        let order_id = fields.optional(ORDER_ID, |value| order_id(value, prefix));
-        let customer_id = fields.required(CUSTOMER_ID, id);
-        let items = fields.list(ITEMS, max_items, item);
+        let order_id = fields.optional(ORDER_ID, |value| parse_order_id(value, prefix));
+        let customer_id = fields.required(CUSTOMER_ID, parse_id);
+        let items = fields.list(ITEMS, max_items as usize, item);
         let sum = items.as_deref().map(sum);
         let agrees = fields.optional(TOTAL_AMOUNT, |value| same_amount(amount(value)?, sum));
         let currency = fields.optional(CURRENCY, currency);
@@ -59,18 +60,14 @@ impl NewOrder {
 }
 
 fn item(fields: &mut Fields<'_, '_>) -> Option<OrderItem> {
-    let item_id = fields.required(ITEM_ID, id);
-    let quantity = fields.required(QUANTITY, |value| whole_number(value, MAX_QUANTITY));
+    let item_id = fields.required(ITEM_ID, parse_id);
+    let quantity = fields.required(QUANTITY, |value| whole_number(value, 1..=MAX_QUANTITY));
     let price = fields.required(PRICE, |value| {
         let price = amount(value)?;
         let in_range = (Decimal::ZERO..=Decimal::from(MAX_PRICE)).contains(&price);
         if in_range { Ok(price) } else { Err(format!("must be from 0 to {MAX_PRICE}, this is {value}")) }
     });
-    Some(OrderItem {
-        item_id: item_id?,
-        quantity: i32::try_from(quantity?).unwrap_or(i32::MAX),
-        price: money::to_wire(price?),
-    })
+    Some(OrderItem { item_id: item_id?, quantity: quantity?, price: money::to_wire(price?) })
 }
 
 fn sum(items: &[OrderItem]) -> Decimal {
@@ -106,8 +103,9 @@ fn currency(value: &Json) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use service_runtime::input::Body;
+
     use super::*;
-    use crate::request::Body;
 
     fn read(body: &str) -> Result<NewOrder, Vec<String>> {
         let mut body = Body::parse(body.as_bytes()).unwrap();

@@ -18,7 +18,6 @@ pub mod outcome;
 pub mod outcomes;
 pub mod pipeline;
 pub mod processed;
-pub mod query;
 pub mod record;
 pub mod routes;
 pub mod state;

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRef;
-use order_events::EventCodec;
+use order_events::{EventCodec, OrderId};
 use prometheus_client::registry::Registry;
 use service_runtime::Problem;
 use tokio_util::sync::CancellationToken;
@@ -137,6 +137,14 @@ impl AppState {
         let wait = processed.wait(partition, offset, patience.unwrap_or_default(), enough);
         let known = self.stop.run_until_cancelled(wait).await;
         Ok(known.unwrap_or_else(|| processed.look(partition, offset)))
+    }
+
+    /// The order id that a client has typed.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn order_id(&self, typed: &str) -> Result<OrderId, String> {
+        OrderId::parse(typed, &self.orders.order_id_prefix).map_err(|error| error.to_string())
     }
 
     /// How many orders are shown.

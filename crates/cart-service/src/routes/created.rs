@@ -7,7 +7,7 @@ use order_events::{EventOutcome, OrderEvent, TraceContext};
 use serde::Serialize;
 use service_runtime::{Prefer, Problem};
 use tracing::info;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 
 use super::Kafka;
@@ -18,7 +18,7 @@ use crate::state::AppState;
 /// A new order is in the log.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Created<'a> {
+pub(crate) struct Created<'a> {
     message: &'static str,
     order_id: &'a str,
     order: Option<OrderView<'a>>,
@@ -26,6 +26,30 @@ pub(super) struct Created<'a> {
     kafka: Kafka,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<EventOutcome>,
+}
+
+/// What a new order is answered with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum CreateResponses {
+    /// The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.
+    #[response(status = 201, headers(("location" = String, description = "The order, at order-service.")))]
+    Created(Created<'static>),
+    /// The time to wait is up: the event is in the log, but not processed yet.
+    #[response(status = 202, headers(("location" = String, description = "Tells what becomes of the event.")))]
+    Pending(Created<'static>),
+    /// `duplicate-order`: only with `Prefer: wait`.
+    #[response(status = 409)]
+    Duplicate,
+    /// `idempotency-key-reused`: only with `Prefer: wait`.
+    #[response(status = 422)]
+    KeyReused,
+    /// `dead-lettered`: only with `Prefer: wait`.
+    #[response(status = 500)]
+    DeadLettered,
+    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be.
+    #[response(status = 503)]
+    NotPublished,
 }
 
 /// Publishes the CREATE `event` of a new order, and tells the client of it.

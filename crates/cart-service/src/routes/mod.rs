@@ -17,6 +17,8 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::created::Created;
+pub(crate) use self::update_order::Updated;
 use crate::api::{self, Api};
 use crate::state::AppState;
 

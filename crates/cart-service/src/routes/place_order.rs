@@ -4,30 +4,21 @@ use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 use service_runtime::Problem;
+use service_runtime::input::Body;
 
-use super::created::{Created, create};
+use super::created::{CreateResponses, create};
 use super::write::WriteHeaders;
 use crate::api::{NewOrderRequest, WriteParameters};
 use crate::idempotency::{self, event_id};
 use crate::new_order::NewOrder;
 use crate::order;
-use crate::request::Body;
 use crate::state::AppState;
 
 /// Makes a whole order.
 #[utoipa::path(
     post, path = "/orders", request_body = NewOrderRequest,
     params(WriteParameters),
-    responses(
-        (status = 201, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
-            body = Created<'_>, headers(("location" = String, description = "The order, at order-service."))),
-        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
-            body = Created<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
-        (status = 409, description = "`duplicate-order`: only with `Prefer: wait`."),
-        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
-        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
-        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
-    ),
+    responses(CreateResponses),
     tag = "orders",
 )]
 pub(super) async fn place_order(

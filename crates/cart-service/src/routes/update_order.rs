@@ -7,22 +7,22 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use order_events::{EventOutcome, OrderId, Status};
 use serde::Serialize;
+use service_runtime::input::Body;
 use service_runtime::{Fault, Problem};
 use tracing::info;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::Kafka;
 use super::write::{WriteHeaders, publish};
 use crate::api::{PatchOrderRequest, UpdateOrderRequest, WriteParameters};
 use crate::idempotency::{IdempotencyKey, event_id};
-use crate::order;
-use crate::request::Body;
 use crate::state::AppState;
+use crate::{order, request};
 
 /// A new status is in the log.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Updated<'a> {
+pub(crate) struct Updated<'a> {
     message: &'static str,
     order_id: &'a str,
     update: StatusOf<'a>,
@@ -41,20 +41,37 @@ struct StatusOf<'a> {
     status: &'static str,
 }
 
+/// What a new status is answered with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+enum UpdateResponses {
+    /// The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.
+    #[response(status = 200)]
+    Updated(Updated<'static>),
+    /// The time to wait is up: the event is in the log, but not processed yet.
+    #[response(status = 202, headers(("location" = String, description = "Tells what becomes of the event.")))]
+    Pending(Updated<'static>),
+    /// `unknown-order`: only with `Prefer: wait`.
+    #[response(status = 404)]
+    UnknownOrder,
+    /// `illegal-transition`: only with `Prefer: wait`.
+    #[response(status = 409)]
+    IllegalTransition,
+    /// `idempotency-key-reused`: only with `Prefer: wait`.
+    #[response(status = 422)]
+    KeyReused,
+    /// `dead-lettered`: only with `Prefer: wait`.
+    #[response(status = 500)]
+    DeadLettered,
+    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be.
+    #[response(status = 503)]
+    NotPublished,
+}
+
 /// Gives an order a new status.
 #[utoipa::path(
     put, path = "/update-order", request_body = UpdateOrderRequest, params(WriteParameters),
-    responses(
-        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
-            body = Updated<'_>),
-        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
-            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
-        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
-        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
-        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
-        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
-        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
-    ),
+    responses(UpdateResponses),
     tag = "orders",
 )]
 pub(super) async fn update_order(
@@ -64,8 +81,8 @@ pub(super) async fn update_order(
 ) -> Result<Response, Problem> {
     let key = body.checked(headers.take_key());
     let mut fields = body.fields();
-    let order_id = fields.order_id(&state.orders.order_id_prefix);
-    let status = fields.status();
+    let order_id = request::order_id(&mut fields, &state.orders.order_id_prefix);
+    let status = request::status(&mut fields);
     let (key, change) = body.finish(key.zip(order_id.zip(status)))?;
     update(&state, change, key.as_ref(), headers).await
 }
@@ -73,17 +90,7 @@ pub(super) async fn update_order(
 /// The same as PUT, for clients that have no other verb.
 #[utoipa::path(
     post, path = "/update-order", request_body = UpdateOrderRequest, params(WriteParameters),
-    responses(
-        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
-            body = Updated<'_>),
-        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
-            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
-        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
-        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
-        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
-        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
-        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
-    ),
+    responses(UpdateResponses),
     tag = "orders",
 )]
 pub(super) async fn update_order_by_post(
@@ -99,17 +106,7 @@ pub(super) async fn update_order_by_post(
     patch, path = "/orders/{orderId}", request_body = PatchOrderRequest,
     params(("orderId" = OrderId, Path, description = "Digits only get the prefix `ORD-`."),
         WriteParameters),
-    responses(
-        (status = 200, description = "The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.",
-            body = Updated<'_>),
-        (status = 202, description = "The time to wait is up: the event is in the log, but not processed yet.",
-            body = Updated<'_>, headers(("location" = String, description = "Tells what becomes of the event."))),
-        (status = 404, description = "`unknown-order`: only with `Prefer: wait`."),
-        (status = 409, description = "`illegal-transition`: only with `Prefer: wait`."),
-        (status = 422, description = "`idempotency-key-reused`: only with `Prefer: wait`."),
-        (status = 500, description = "`dead-lettered`: only with `Prefer: wait`."),
-        (status = 503, description = "`not-published`: the event is not in the log. `delivery-unknown`: it may be."),
-    ),
+    responses(UpdateResponses),
     tag = "orders",
 )]
 pub(super) async fn patch_order(
@@ -121,7 +118,7 @@ pub(super) async fn patch_order(
     let key = body.checked(headers.take_key());
     let order_id = OrderId::parse(&order_id, &state.orders.order_id_prefix);
     let order_id = body.checked(order_id.map_err(|error| Fault::path("orderId", error.to_string())));
-    let status = body.fields().status();
+    let status = request::status(&mut body.fields());
     let (key, change) = body.finish(key.zip(order_id.zip(status)))?;
     update(&state, change, key.as_ref(), headers).await
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use order_events::Reason;
+use order_events::{OrderId, Reason};
 use rdkafka::Message;
 
 use super::{Category, Filed, Redrive};
@@ -55,14 +55,14 @@ pub struct Filter {
     /// With this reason.
     pub reason: Option<Reason>,
     /// Of this order.
-    pub order_id: Option<String>,
+    pub order_id: Option<OrderId>,
 }
 
 impl Filter {
     fn takes(&self, letter: &Filed) -> bool {
         self.category.is_none_or(|category| letter.category == Some(category))
             && self.reason.is_none_or(|reason| letter.reason == Some(reason))
-            && self.order_id.as_deref().is_none_or(|order_id| letter.order_id.as_deref() == Some(order_id))
+            && self.order_id.as_ref().is_none_or(|id| letter.order_id.as_deref() == Some(id.as_str()))
     }
 }
 
@@ -258,7 +258,7 @@ mod tests {
         let retried = Filter { category: Some(Category::RetryThenDlq), ..Filter::default() };
         assert_eq!(offsets(&index.newest(&retried, 0, 9)), [5, 4]);
         let of_order = Filter {
-            order_id: Some("ORD-1".to_owned()),
+            order_id: Some(OrderId::parse("ORD-1", "").unwrap()),
             reason: Some(Reason::Undecodable),
             ..Filter::default()
         };

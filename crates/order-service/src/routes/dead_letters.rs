@@ -11,13 +11,14 @@ use order_events::{
     CreateOrderPayload, EventOutcome, EventType, OrderEvent, OrderId, Payload, Reason, UpdateOrderPayload,
 };
 use serde::{Deserialize, Serialize};
+use service_runtime::input::{Query, parse_whole_number};
 use service_runtime::{Fault, Problem};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
+use super::ORDER_ID;
 use crate::dead_letters::{Category, Filed, Filter, Found, Redrive};
 use crate::error;
-use crate::query::{Query, whole_number};
 use crate::state::{AppState, View};
 
 const DEFAULT_LIMIT: usize = 10;
@@ -235,20 +236,8 @@ pub(super) async fn dead_letters(
     State(state): State<AppState>,
     mut query: Query,
 ) -> Result<Json<Page>, Problem> {
-    let limit = number(&mut query, "limit", DEFAULT_LIMIT, limit);
-    let skip = number(&mut query, "offset", 0, |text| {
-        usize::try_from(whole_number(text)?).map_err(|e| e.to_string())
-    });
-    let category =
-        query.optional(&["category", "error_category"]).map(|name| parse_category(&name)).transpose();
-    let reason = query.optional(&["reason"]).map(|name| parse_reason(&name)).transpose();
-    let order_id = query.optional(&["orderId", "order_id"]);
-    let order_id = order_id.map(|id| parse_order_id(&id, &state)).transpose();
-    let (category, reason) = (query.checked("category", category), query.checked("reason", reason));
-    let order_id = query.checked("orderId", order_id);
-    let filter = category.zip(reason).zip(order_id);
-    let filter = filter.map(|((category, reason), order_id)| Filter { category, reason, order_id });
-    let ((limit, offset), filter) = query.finish(limit.zip(skip).zip(filter))?;
+    let page = Wanted::read(&mut query, &state);
+    let Wanted { filter, offset, limit } = query.finish(page)?;
     let (letters, view) = (state.letters()?, state.view()?);
     let found = letters.newest(&filter, offset, limit);
     let messages: Vec<Message> =
@@ -256,21 +245,26 @@ pub(super) async fn dead_letters(
     Ok(Json(Page { count: messages.len(), messages, limit, offset }))
 }
 
-fn number(
-    query: &mut Query,
-    name: &str,
-    default: usize,
-    parse: impl FnOnce(&str) -> Result<usize, String>,
-) -> Option<usize> {
-    match query.optional(&[name]) {
-        Some(text) => query.checked(name, parse(&text)),
-        None => Some(default),
-    }
+/// A page of dead letters.
+struct Wanted {
+    filter: Filter,
+    offset: usize,
+    limit: usize,
 }
 
-fn limit(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=MAX_LIMIT).contains(number));
-    number.ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
+impl Wanted {
+    fn read(query: &mut Query, state: &AppState) -> Option<Self> {
+        let limit = query.optional(&["limit"], |text| parse_whole_number(text, 1..=MAX_LIMIT));
+        let offset = query.optional(&["offset"], |text| parse_whole_number(text, 0..));
+        let category = query.optional(&["category", "error_category"], parse_category);
+        let reason = query.optional(&["reason"], parse_reason);
+        let order_id = query.optional(ORDER_ID, |typed| state.order_id(typed));
+        Some(Self {
+            filter: Filter { category: category?, reason: reason?, order_id: order_id? },
+            offset: offset?.unwrap_or(0),
+            limit: limit?.unwrap_or(DEFAULT_LIMIT),
+        })
+    }
 }
 
 pub(super) fn parse_category(name: &str) -> Result<Category, String> {
@@ -283,13 +277,9 @@ pub(super) fn parse_reason(name: &str) -> Result<Reason, String> {
     name.parse().map_err(|_| format!("must be one of {}", names()))
 }
 
-pub(super) fn parse_order_id(typed: &str, state: &AppState) -> Result<String, String> {
-    let parsed = OrderId::parse(typed, &state.orders.order_id_prefix);
-    parsed.map(OrderId::into_string).map_err(|error| error.to_string())
-}
-
 pub(super) fn parse_offset(text: &str) -> Result<i64, Problem> {
-    whole_number(text).map_err(|detail| Problem::invalid(vec![Fault::path("dlq_offset", detail)]))
+    let parsed = parse_whole_number(text, 0..);
+    parsed.map_err(|detail| Problem::invalid(vec![Fault::path("dlq_offset", detail)]))
 }
 
 /// One dead letter, also when it is not in memory any more.

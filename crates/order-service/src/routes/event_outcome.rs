@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use order_events::EventReport;
+use service_runtime::input::parse_whole_number;
 use service_runtime::{Fault, Prefer, Problem};
 
 use crate::error;
 use crate::processed::Known;
-use crate::query::whole_number;
 use crate::state::AppState;
 
 /// What became of one event.
@@ -52,7 +52,7 @@ pub(super) async fn event_outcome(
 }
 
 fn place(partition: &str, offset: &str) -> Result<(usize, i64), Problem> {
-    let number = |name, text| whole_number(text).map_err(|detail| Fault::path(name, detail));
+    let number = |name, text| parse_whole_number(text, 0..).map_err(|detail| Fault::path(name, detail));
     match (number("partition", partition), number("offset", offset)) {
         (Ok(partition), Ok(offset)) => Ok((usize::try_from(partition).unwrap_or(usize::MAX), offset)),
         (partition, offset) => {

@@ -20,6 +20,9 @@ use utoipa_axum::routes;
 use crate::api::{self, Api};
 use crate::state::AppState;
 
+/// The names under which an order id may come; the first is the canonical one.
+const ORDER_ID: &[&str] = &["orderId", "order_id"];
+
 /// Every route of the service. `asyncapi` describes its topics.
 pub fn router(state: AppState, asyncapi: Value) -> Router {
     let (routes, operations) = described().split_for_parts();

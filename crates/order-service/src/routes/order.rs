@@ -4,16 +4,17 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use order_events::OrderId;
 use serde::Serialize;
+use service_runtime::input::{Query, parse_whole_number};
 use service_runtime::{Conditional, Fault, Prefer, Problem};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use super::ORDER_ID;
 use crate::error;
 use crate::order_view::OrderView;
 use crate::processed::Known;
-use crate::query::{Query, whole_number};
 use crate::state::AppState;
 
-const ORDER_ID: &[&str] = &["orderId", "order_id"];
+const POSITION: &[&str] = &["position"];
 
 /// The order's fields, and the same once more under `order`: clients look for them in either place.
 #[derive(Serialize, ToSchema)]
@@ -21,6 +22,42 @@ struct Details {
     #[serde(flatten)]
     flat: OrderView,
     order: OrderView,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only described")]
+struct OrderQuery {
+    /// `<partition>:<offset>`: the order as that event has left it.
+    #[param(pattern = "^[0-9]{1,9}:[0-9]{1,18}$", example = "0:42", nullable = false, required = false)]
+    position: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only described")]
+struct OrderHeaders {
+    /// With `position`: wait so many seconds, at most 30, for that event.
+    #[param(rename = "Prefer", example = "wait=5", nullable = false, required = false)]
+    prefer: Option<String>,
+    /// An `ETag`: 304 if nothing has changed.
+    #[param(rename = "If-None-Match", nullable = false, required = false)]
+    if_none_match: Option<String>,
+}
+
+/// What a read of one order is answered with when it is not that order.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+enum OtherResponses {
+    /// The client has it already.
+    #[response(status = 304, headers(("etag" = String)))]
+    NotModified,
+    /// `unknown-order`, `unknown-partition`.
+    #[response(status = 404)]
+    Unknown,
+    /// `not-ready`: the orders are being restored. `not-processed`: the event at `position` is not processed yet.
+    #[response(status = 503)]
+    NotReady,
 }
 
 /// The place of an event: partition and offset.
@@ -31,17 +68,12 @@ type Place = (usize, i64);
     get, path = "/order-details",
     params(
         ("orderId" = OrderId, Query, description = "Also `order_id`. Digits only get the prefix `ORD-`."),
-        ("position" = Option<String>, Query, pattern = "^[0-9]{1,9}:[0-9]{1,18}$", example = "0:42", nullable = false,
-            description = "`<partition>:<offset>`: the order as that event has left it."),
-        ("Prefer" = Option<String>, Header, example = "wait=5", nullable = false,
-            description = "With `position`: wait so many seconds, at most 30, for that event."),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "An `ETag`: 304 if nothing has changed."),
+        OrderQuery,
+        OrderHeaders,
     ),
     responses(
         (status = 200, body = Details, description = "The order.", headers(("etag" = String))),
-        (status = 304, description = "The client has it already.", headers(("etag" = String))),
-        (status = 404, description = "`unknown-order`, `unknown-partition`."),
-        (status = 503, description = "`not-ready`: the orders are being restored. `not-processed`: the event at `position` is not processed yet."),
+        OtherResponses,
     ),
     tag = "orders",
 )]
@@ -51,11 +83,8 @@ pub(super) async fn order_details(
     conditional: Conditional,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let place = place(&mut query);
-    let order_id = query.required(ORDER_ID).and_then(|typed| {
-        let parsed = OrderId::parse(&typed, &state.orders.order_id_prefix);
-        query.checked(ORDER_ID[0], parsed.map_err(|error| error.to_string()))
-    });
+    let place = query.optional(POSITION, parse_position);
+    let order_id = query.required(ORDER_ID, |typed| state.order_id(typed));
     let (order_id, place) = query.finish(order_id.zip(place))?;
     let order = find(&state, order_id, place, prefer).await?;
     let applied = place.and_then(|_| prefer.applied());
@@ -67,17 +96,12 @@ pub(super) async fn order_details(
     get, path = "/orders/{orderId}",
     params(
         ("orderId" = OrderId, Path, description = "Digits only get the prefix `ORD-`."),
-        ("position" = Option<String>, Query, pattern = "^[0-9]{1,9}:[0-9]{1,18}$", example = "0:42", nullable = false,
-            description = "`<partition>:<offset>`: the order as that event has left it."),
-        ("Prefer" = Option<String>, Header, example = "wait=5", nullable = false,
-            description = "With `position`: wait so many seconds, at most 30, for that event."),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "An `ETag`: 304 if nothing has changed."),
+        OrderQuery,
+        OrderHeaders,
     ),
     responses(
         (status = 200, body = OrderView, description = "The order.", headers(("etag" = String))),
-        (status = 304, description = "The client has it already.", headers(("etag" = String))),
-        (status = 404, description = "`unknown-order`, `unknown-partition`."),
-        (status = 503, description = "`not-ready`: the orders are being restored. `not-processed`: the event at `position` is not processed yet."),
+        OtherResponses,
     ),
     tag = "orders",
 )]
@@ -88,21 +112,12 @@ pub(super) async fn order(
     conditional: Conditional,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let place = place(&mut query);
-    let parsed = OrderId::parse(&typed, &state.orders.order_id_prefix);
-    let order_id = query.noted(parsed.map_err(|error| Fault::path("orderId", error.to_string())));
+    let place = query.optional(POSITION, parse_position);
+    let order_id = query.checked(state.order_id(&typed).map_err(|detail| Fault::path("orderId", detail)));
     let (order_id, place) = query.finish(order_id.zip(place))?;
     let order = find(&state, order_id, place, prefer).await?;
     let applied = place.and_then(|_| prefer.applied());
     Ok((applied, conditional.answer(&order)).into_response())
-}
-
-/// The place of the event that the client has in mind, if it has one; `None` if that is wrong.
-fn place(query: &mut Query) -> Option<Option<Place>> {
-    match query.optional(&["position"]) {
-        Some(position) => query.checked("position", parse_position(&position).map(Some)),
-        None => Some(None),
-    }
 }
 
 async fn find(
@@ -134,11 +149,11 @@ async fn await_event(state: &AppState, partition: usize, offset: i64, prefer: Pr
 }
 
 /// Reads `<partition>:<offset>`.
-fn parse_position(text: &str) -> Result<(usize, i64), String> {
+fn parse_position(text: &str) -> Result<Place, String> {
     let expected = || format!("must be <partition>:<offset>, for example 0:42; this is {text:?}");
     let (partition, offset) = text.split_once(':').ok_or_else(expected)?;
-    match (whole_number(partition).map(usize::try_from), whole_number(offset)) {
-        (Ok(Ok(partition)), Ok(offset)) => Ok((partition, offset)),
+    match (parse_whole_number(partition, 0..), parse_whole_number(offset, 0..)) {
+        (Ok(partition), Ok(offset)) => Ok((partition, offset)),
         _ => Err(expected()),
     }
 }

@@ -14,11 +14,11 @@ use compact_str::CompactString;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use service_runtime::Problem;
+use service_runtime::input::Query;
 use utoipa::ToSchema;
 
 use super::pages::Page;
 use crate::error;
-use crate::query::Query;
 use crate::state::AppState;
 use crate::store::Store;
 
@@ -49,7 +49,7 @@ pub(super) async fn all_order_ids(
     State(state): State<AppState>,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let topic = query.required(TOPIC);
+    let topic = query.required(TOPIC, |topic| Ok(topic.to_owned()));
     let page = Page::read(&mut query, MAX_LIMIT);
     let (topic, page) = query.finish(topic.zip(page))?;
     if *topic != *state.topic {

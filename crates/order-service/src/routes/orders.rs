@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use compact_str::CompactString;
 use order_events::Status;
 use serde::Serialize;
+use service_runtime::input::Query;
 use service_runtime::{Conditional, Problem};
 use utoipa::ToSchema;
 
@@ -12,7 +13,6 @@ use super::pages::Page;
 use crate::api::StatusName;
 use crate::error;
 use crate::order_view::OrderView;
-use crate::query::Query;
 use crate::state::AppState;
 use crate::store::Store;
 
@@ -62,9 +62,8 @@ pub(super) async fn orders(
     mut query: Query,
 ) -> Result<Response, Problem> {
     let page = Page::read(&mut query, MAX_LIMIT);
-    let status = query.optional(&["status"]).map_or(Some(None), |status| {
-        let parsed = status.parse::<Status>().map_err(|unknown| format!("{status:?} {unknown}"));
-        query.checked("status", parsed.map(Some))
+    let status = query.optional(&["status"], |text| {
+        text.parse::<Status>().map_err(|unknown| format!("{text:?} {unknown}"))
     });
     let (page, status) = query.finish(page.zip(status))?;
     let store = &state.restored_view()?.store;

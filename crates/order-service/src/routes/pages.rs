@@ -1,6 +1,6 @@
 //! Pages of a long answer: `limit` and `cursor`.
 
-use crate::query::{Query, whole_number};
+use service_runtime::input::{Query, parse_whole_number};
 
 /// Which page a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,13 +14,8 @@ pub(super) struct Page {
 impl Page {
     /// The page of at most `max` entries among a query's parameters; `None` if they are wrong.
     pub(super) fn read(query: &mut Query, max: usize) -> Option<Self> {
-        let limit = query.optional(&["limit"]).map_or(Some(None), |limit| {
-            let number = whole_number(&limit).ok().and_then(|number| usize::try_from(number).ok());
-            let parsed = number.filter(|number| (1..=max).contains(number));
-            let expected = || format!("must be a whole number from 1 to {max}, this is {limit:?}");
-            query.checked("limit", parsed.map(Some).ok_or_else(expected))
-        });
-        let cursor = query.optional(&["cursor"]);
-        Some(Self { limit: limit?, cursor })
+        let limit = query.optional(&["limit"], |text| parse_whole_number(text, 1..=max));
+        let cursor = query.optional(&["cursor"], |text| Ok(text.to_owned()));
+        Some(Self { limit: limit?, cursor: cursor? })
     }
 }

@@ -1,26 +1,28 @@
 //! `POST /dlq/.../redrive`: dead letters go back to the events topic.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use order_events::OrderId;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use service_runtime::media_type::check_json;
-use service_runtime::{Fault, Problem};
+use serde_json::Value;
+use service_runtime::Problem;
+use service_runtime::input::{Body, Fields, flag, text, whole_number};
 use utoipa::ToSchema;
 
-use super::dead_letters::{
-    CategoryName, ReasonName, parse_category, parse_offset, parse_order_id, parse_reason,
-};
+use super::dead_letters::{CategoryName, ReasonName, parse_category, parse_offset, parse_reason};
 use crate::dead_letters::{Filter, Redrive, RedriveRequest, Report, Which};
 use crate::error;
 use crate::state::AppState;
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
+const MAX_LIMIT: u16 = 1000;
 const MAX_NAME: usize = 128;
+
+/// The fields of a request about any letters.
+const ASKER_FIELDS: &[&str] = &["force", "requestedBy"];
+/// The other fields of a request about several.
+const SOME_FIELDS: &[&str] = &["category", "reason", "orderId", "after", "limit", "dryRun"];
 
 /// How one letter is sent again. Everything may be missing, and so may the body.
 #[derive(Deserialize, ToSchema)]
@@ -30,14 +32,8 @@ pub(super) struct RedriveOne {
     /// Also if it was sent again already, or if a later update of its order was applied.
     #[schema(nullable = true, example = false)]
     force: Option<bool>,
-    /// Who asks, for the record.
-    #[schema(
-        nullable = true,
-        max_length = 128,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$",
-        example = "ada"
-    )]
-    requested_by: Option<String>,
+    #[schema(nullable = true)]
+    requested_by: Option<Requester>,
 }
 
 /// Which letters are sent again, and how. Everything may be missing, and so may the body.
@@ -66,15 +62,15 @@ pub(super) struct RedriveSome {
     /// Also those that were sent again already, or whose orders have later updates.
     #[schema(nullable = true, example = false)]
     force: Option<bool>,
-    /// Who asks, for the record.
-    #[schema(
-        nullable = true,
-        max_length = 128,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$",
-        example = "ada"
-    )]
-    requested_by: Option<String>,
+    #[schema(nullable = true)]
+    requested_by: Option<Requester>,
 }
+
+/// Who asks, for the record.
+#[derive(Deserialize, ToSchema)]
+#[schema(max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "ada")]
+#[expect(dead_code, reason = "it is read field by field, to tell every fault; this is its description")]
+struct Requester(String);
 
 /// What was sent again, and where it is now.
 #[derive(Serialize, ToSchema)]
@@ -152,19 +148,15 @@ pub(super) async fn redrive_one(
     State(state): State<AppState>,
     Path(dlq_offset): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Option<Body>,
 ) -> Result<Json<Redriven>, Problem> {
     let dlq_offset = parse_offset(&dlq_offset)?;
-    let mut body = Body::parse(&headers, &body)?;
-    let (force, by) = (body.flag("force"), body.name("requestedBy"));
-    body.finish(&["force", "requestedBy"])?;
-    let request = RedriveRequest {
-        which: Which::One(dlq_offset),
-        force,
-        dry_run: false,
-        by,
-        request_id: request_id(&headers),
-    };
+    let mut body = body.unwrap_or_default();
+    body.only(ASKER_FIELDS);
+    let asker = Asker::read(&mut body.fields());
+    let Asker { force, by } = body.finish(asker)?;
+    let (which, request_id) = (Which::One(dlq_offset), request_id(&headers));
+    let request = RedriveRequest { which, force, dry_run: false, by, request_id };
     let Report { redriven, refused, .. } = redrive(&state, request).await?;
     match (redriven.into_iter().next(), refused.first()) {
         (Some(redrive), _) => Ok(Json(Redriven::new(redrive, &state.topic))),
@@ -186,19 +178,15 @@ pub(super) async fn redrive_one(
 pub(super) async fn redrive_some(
     State(state): State<AppState>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Option<Body>,
 ) -> Result<Json<Bulk>, Problem> {
-    let mut body = Body::parse(&headers, &body)?;
-    let filter = Filter {
-        category: body.text("category", parse_category),
-        reason: body.text("reason", parse_reason),
-        order_id: body.text("orderId", |id| parse_order_id(id, &state)),
-    };
-    let (after, limit) = (body.after(), body.limit());
-    let (force, dry_run) = (body.flag("force"), body.flag("dryRun"));
-    let by = body.name("requestedBy");
-    body.finish(&["category", "reason", "orderId", "after", "limit", "force", "dryRun", "requestedBy"])?;
-    let which = Which::Some { filter, after, limit };
+    let mut body = body.unwrap_or_default();
+    body.only(&[SOME_FIELDS, ASKER_FIELDS].concat());
+    let mut fields = body.fields();
+    let (which, asker) = (some(&mut fields, &state), Asker::read(&mut fields));
+    let dry_run = fields.optional(&["dryRun"], flag);
+    let ((which, asker), dry_run) = body.finish(which.zip(asker).zip(dry_run))?;
+    let (Asker { force, by }, dry_run) = (asker, dry_run.unwrap_or_default());
     let request = RedriveRequest { which, force, dry_run, by, request_id: request_id(&headers) };
     let Report { redriven, refused, remaining, next } = redrive(&state, request).await?;
     let redriven = redriven.into_iter().map(|redrive| Redriven::new(redrive, &state.topic)).collect();
@@ -207,6 +195,39 @@ pub(super) async fn redrive_some(
         problem: error::refused(*dlq_offset, refusal).to_json(),
     });
     Ok(Json(Bulk { dry_run, redriven, refused: refused.collect(), remaining, next }))
+}
+
+/// Which letters are meant, when it is not one.
+fn some(fields: &mut Fields<'_, '_>, state: &AppState) -> Option<Which> {
+    let category = fields.optional(&["category"], |value| parse_category(text(value)?));
+    let reason = fields.optional(&["reason"], |value| parse_reason(text(value)?));
+    let order_id = fields.optional(&["orderId"], |value| state.order_id(text(value)?));
+    let after = fields.optional(&["after"], |value| whole_number(value, 0..));
+    let limit = fields.optional(&["limit"], |value| whole_number(value, 1..=MAX_LIMIT));
+    Some(Which::Some {
+        filter: Filter { category: category?, reason: reason?, order_id: order_id? },
+        after: after?,
+        limit: limit?.map_or(DEFAULT_LIMIT, usize::from),
+    })
+}
+
+/// Who asks, and how urgently.
+struct Asker {
+    force: bool,
+    by: Option<String>,
+}
+
+impl Asker {
+    fn read(fields: &mut Fields<'_, '_>) -> Option<Self> {
+        let force = fields.optional(&["force"], flag);
+        let by = fields.optional(&["requestedBy"], |value| match text(value)?.trim() {
+            name if name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control) => {
+                Ok(name.to_owned())
+            }
+            _ => Err(format!("must be at most {MAX_NAME} characters, none of them a control character")),
+        });
+        Some(Self { force: force?.unwrap_or_default(), by: by? })
+    }
 }
 
 async fn redrive(state: &AppState, request: RedriveRequest) -> Result<Report, Problem> {
@@ -218,87 +239,4 @@ async fn redrive(state: &AppState, request: RedriveRequest) -> Result<Report, Pr
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
     headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned)
-}
-
-/// An optional JSON object, read so that every fault is told at once.
-struct Body {
-    fields: Map<String, Value>,
-    faults: Vec<Fault>,
-}
-
-impl Body {
-    fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Problem> {
-        if bytes.trim_ascii().is_empty() {
-            return Ok(Self { fields: Map::new(), faults: Vec::new() });
-        }
-        check_json(headers)?;
-        let fields = match serde_json::from_slice(bytes) {
-            Ok(Value::Object(fields)) => fields,
-            Ok(Value::Null) => Map::new(),
-            Ok(_) => return Err(Problem::invalid(vec![Fault::body("", "must be a JSON object")])),
-            Err(error) => {
-                return Err(Problem::invalid(vec![Fault::body("", format!("is not JSON: {error}"))]));
-            }
-        };
-        Ok(Self { fields, faults: Vec::new() })
-    }
-
-    fn flag(&mut self, name: &str) -> bool {
-        match self.fields.get(name) {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(flag)) => *flag,
-            Some(_) => self.fault(name, "must be true or false").unwrap_or_default(),
-        }
-    }
-
-    fn text<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        match self.fields.get(name) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => match parse(text) {
-                Ok(value) => Some(value),
-                Err(detail) => self.fault(name, detail),
-            },
-            Some(_) => self.fault(name, "must be text"),
-        }
-    }
-
-    fn name(&mut self, name: &str) -> Option<String> {
-        self.text(name, |text| match text.trim() {
-            text if text.chars().count() <= MAX_NAME && !text.chars().any(char::is_control) => {
-                Ok(text.to_owned())
-            }
-            _ => Err(format!("must be at most {MAX_NAME} characters, none of them a control character")),
-        })
-    }
-
-    fn after(&mut self) -> Option<i64> {
-        let value = self.fields.get("after").filter(|value| !value.is_null())?;
-        let after = value.as_i64().filter(|after| *after >= 0);
-        after.or_else(|| self.fault("after", "must be a whole number from 0"))
-    }
-
-    fn limit(&mut self) -> usize {
-        let Some(value) = self.fields.get("limit").filter(|value| !value.is_null()) else {
-            return DEFAULT_LIMIT;
-        };
-        let limit = value.as_u64().and_then(|limit| usize::try_from(limit).ok());
-        let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        limit
-            .or_else(|| self.fault("limit", format!("must be a whole number from 1 to {MAX_LIMIT}")))
-            .unwrap_or_default()
-    }
-
-    fn fault<T>(&mut self, name: &str, detail: impl Into<String>) -> Option<T> {
-        self.faults.push(Fault::body(name, detail));
-        None
-    }
-
-    /// # Errors
-    /// A 400 with every fault; a field that nobody knows is one, since it may be a filter with a typing mistake.
-    fn finish(mut self, known: &[&str]) -> Result<(), Problem> {
-        let unknown = self.fields.keys().filter(|name| !known.contains(&name.as_str()));
-        let expected = format!("is not known; expected are {}", known.join(", "));
-        self.faults.extend(unknown.map(|name| Fault::body(name, expected.clone())));
-        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
-    }
 }

@@ -8,7 +8,7 @@ use crate::problem::{Problem, ProblemType};
 ///
 /// # Errors
 /// A 415 that tells what to type instead.
-pub fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     if is_json(headers) { Ok(()) } else { Err(not_json(headers)) }
 }
 

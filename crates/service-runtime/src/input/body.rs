@@ -1,0 +1,229 @@
+//! Bodies of requests: JSON objects.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
+use axum::response::{IntoResponse, Response};
+
+use super::media_type::check_json;
+use super::{Json, finish, one_value, the_value};
+use crate::problem::{Fault, Problem};
+
+/// A JSON object as it was sent, and the faults found in it so far. The default is an empty one.
+#[derive(Debug, Default)]
+pub struct Body {
+    pairs: Vec<(String, Json)>,
+    faults: Vec<Fault>,
+}
+
+/// The fields of one object in a body. What is wrong with them goes to the body's faults.
+pub struct Fields<'a, 'f> {
+    pairs: &'a [(String, Json)],
+    /// The object's place, as a JSON pointer in a URI fragment (RFC 6901, section 6): `#`, `#/items/0`.
+    place: String,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl Body {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// A 400 if it is no JSON object.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let fault = match serde_json::from_slice(bytes) {
+            Ok(Json::Object(pairs)) => return Ok(Self { pairs, faults: Vec::new() }),
+            Ok(other) => format!("must be a JSON object, this is {other}"),
+            Err(error) => format!("must be a JSON object: {error}"),
+        };
+        Err(Problem::invalid(vec![Fault { pointer: "#".into(), detail: fault }]))
+    }
+
+    /// `outcome`'s value; notes its error, a fault found elsewhere, in a header for example.
+    pub fn checked<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
+        outcome.map_err(|fault| self.faults.push(fault)).ok()
+    }
+
+    /// The fields of the body itself.
+    pub fn fields(&mut self) -> Fields<'_, '_> {
+        Fields { pairs: &self.pairs, place: "#".to_owned(), faults: &mut self.faults }
+    }
+
+    /// Takes every field that is none of `names` for a fault.
+    pub fn only(&mut self, names: &[&str]) {
+        let unknown = self.pairs.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let detail = format!("is not known; expected are {}", names.join(", "));
+        self.faults.extend(unknown.map(|(name, _)| Fault::body(name, detail.clone())));
+    }
+
+    /// `outcome`, unless any fault was found.
+    ///
+    /// # Errors
+    /// A 400 with every fault.
+    pub fn finish<T>(self, outcome: Option<T>) -> Result<T, Problem> {
+        finish(outcome, self.faults)
+    }
+}
+
+impl<'a> Fields<'a, '_> {
+    /// The one value under any of `names`, read; `None` and a fault if there is none, if several disagree or
+    /// if it cannot be read.
+    pub fn required<T>(
+        &mut self,
+        names: &[&str],
+        read: impl FnOnce(&'a Json) -> Result<T, String>,
+    ) -> Option<T> {
+        let outcome = the_value(self.pairs, names).and_then(read);
+        self.noted(names, outcome)
+    }
+
+    /// As [`required`](Self::required), but there may be none, or `null`.
+    pub fn optional<T>(
+        &mut self,
+        names: &[&str],
+        read: impl FnOnce(&'a Json) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let value = one_value(self.pairs, names).map(|value| value.filter(|value| **value != Json::Null));
+        let outcome = value.and_then(|value| value.map(read).transpose());
+        self.noted(names, outcome)
+    }
+
+    /// What `read` makes of each object of a list of 1 to `max`. `None` and faults if anything is wrong.
+    pub fn list<T>(
+        &mut self,
+        names: &[&str],
+        max: usize,
+        mut read: impl FnMut(&mut Fields<'a, '_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let list = self.required(names, |value| match value {
+            Json::List(list) if (1..=max).contains(&list.len()) => Ok(list),
+            Json::List(list) => Err(format!("must have 1 to {max} entries, this has {}", list.len())),
+            other => Err(format!("must be a list, this is {other}")),
+        })?;
+        let mut found = Some(Vec::with_capacity(list.len()));
+        for (index, entry) in list.iter().enumerate() {
+            let place = format!("{}/{}/{index}", self.place, names[0]);
+            let read = self.entry(entry, place).and_then(|mut fields| read(&mut fields));
+            found = found.zip(read).map(|(mut found, read)| {
+                found.push(read);
+                found
+            });
+        }
+        found
+    }
+
+    fn entry(&mut self, entry: &'a Json, place: String) -> Option<Fields<'a, '_>> {
+        match entry {
+            Json::Object(pairs) => Some(Fields { pairs, place, faults: self.faults }),
+            other => {
+                let detail = format!("must be an object, this is {other}");
+                self.faults.push(Fault { pointer: place, detail });
+                None
+            }
+        }
+    }
+
+    fn noted<T>(&mut self, names: &[&str], outcome: Result<T, String>) -> Option<T> {
+        let fault = |detail| Fault { pointer: format!("{}/{}", self.place, names[0]), detail };
+        outcome.map_err(|detail| self.faults.push(fault(detail))).ok()
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        check_json(request.headers()).map_err(IntoResponse::into_response)?;
+        let bytes = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        Self::parse(&bytes).map_err(IntoResponse::into_response)
+    }
+}
+
+/// A body that may be missing, or `null`.
+impl<S: Send + Sync> OptionalFromRequest<S> for Body {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Response> {
+        let is_json = check_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        is_json.map_err(IntoResponse::into_response)?;
+        if bytes.trim_ascii() == b"null" {
+            return Ok(None);
+        }
+        Self::parse(&bytes).map(Some).map_err(IntoResponse::into_response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{text, whole_number};
+    use super::*;
+
+    fn faults(body: &str, read: impl Fn(&mut Body)) -> Vec<(String, String)> {
+        let mut body = Body::parse(body.as_bytes()).unwrap();
+        read(&mut body);
+        body.faults.into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
+    }
+
+    fn read_both(body: &str) -> Vec<(String, String)> {
+        faults(body, |body| {
+            let mut fields = body.fields();
+            fields.required(&["orderId", "order_id"], text);
+            fields.required(&["count"], |value| whole_number(value, 1..=1000));
+        })
+    }
+
+    #[test]
+    fn all_faults_are_found_at_once() {
+        assert_eq!(
+            read_both(r#"{"orderId": 7, "count": "3"}"#),
+            [
+                ("#/orderId".into(), "must be a string, this is 7".into()),
+                ("#/count".into(), "must be a whole number from 1 to 1000, this is \"3\"".into()),
+            ]
+        );
+        assert_eq!(read_both("{}").len(), 2);
+    }
+
+    #[test]
+    fn only_whole_numbers_in_range_are_counts() {
+        for bad in ["0", "-1", "1.5", "1e9", "1001", "true", "null", "\"3\"", "[3]", "18446744073709551616"] {
+            let body = format!(r#"{{"orderId": "A", "count": {bad}}}"#);
+            assert_eq!(read_both(&body).len(), 1, "{bad}");
+        }
+        for good in ["1", "1000", "3.0", "1e2"] {
+            assert_eq!(read_both(&format!(r#"{{"orderId": "A", "count": {good}}}"#)), []);
+        }
+    }
+
+    #[test]
+    fn spellings_and_repeated_names_must_agree() {
+        assert_eq!(read_both(r#"{"orderId": "A", "order_id": "A", "count": 1}"#), []);
+        let both = read_both(r#"{"orderId": "A", "order_id": "B", "count": 1, "count": 2}"#);
+        assert_eq!(both[0], ("#/orderId".into(), "is \"A\" as orderId but \"B\" as order_id".into()));
+        assert_eq!(both[1], ("#/count".into(), "is 1 as count but 2 as count".into()));
+    }
+
+    #[test]
+    fn null_is_as_good_as_missing_where_a_field_may_be_missing() {
+        let mut body = Body::parse(br#"{"a": null}"#).unwrap();
+        assert_eq!(body.fields().optional(&["a"], text), Some(None));
+        assert_eq!(body.fields().optional(&["b"], text), Some(None));
+        assert_eq!(body.fields().required(&["a"], text), None);
+    }
+
+    #[test]
+    fn an_unknown_field_is_a_fault_where_it_may_be_a_typing_mistake() {
+        let faults = faults(r#"{"force": true, "a/b": 1}"#, |body| body.only(&["force"]));
+        assert_eq!(faults, [("#/a~1b".into(), "is not known; expected are force".into())]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_one_fault() {
+        for bad in ["", "[]", "\"x\"", "{", "{\"a\":}", "null", &"[".repeat(1000)] {
+            let problem = Body::parse(bad.as_bytes()).unwrap_err();
+            assert_eq!(problem.status(), 400, "{bad}");
+        }
+    }
+}
