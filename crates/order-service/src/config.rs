@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::dead_letters::{Limit, Source};
 use crate::fold::Rules;
-use crate::pipeline::{Clients, FailureInjection};
+use crate::pipeline::Clients;
 
 /// Consumes order events from Kafka and serves the orders over HTTP.
 ///
@@ -180,11 +180,6 @@ pub struct DeadLetterSettings {
 }
 
 impl PipelineSettings {
-    /// What fails on purpose.
-    pub fn failure_injection(&self) -> FailureInjection {
-        FailureInjection { customer_suffix: self.failure_injection_customer_suffix.clone() }
-    }
-
     /// The id under which transactions are made, if there are any. Without a name of its own, an instance has
     /// a new one at each start.
     pub fn transactional_id(&self, group: &str) -> Option<String> {

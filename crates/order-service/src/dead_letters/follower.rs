@@ -33,7 +33,7 @@ pub fn follow(source: &Source, index: &Index, stop: &CancellationToken) -> Resul
                 if !index.is_loaded() {
                     info!(topic = source.topic(), letters = index.stats().total, "dead letters read");
                 }
-                index.is_complete();
+                index.set_loaded();
             }
             Some(Err(error)) => debug!(%error, "the dead letters cannot be read; librdkafka tries again"),
             None => {}

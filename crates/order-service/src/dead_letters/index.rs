@@ -97,7 +97,7 @@ impl Index {
     }
 
     /// The topic was read to its end.
-    pub fn is_complete(&self) {
+    pub fn set_loaded(&self) {
         if !self.is_loaded() {
             self.write(|inner| inner.loaded = true);
         }

@@ -140,7 +140,7 @@ impl Source {
                 break;
             }
         }
-        index.is_complete();
+        index.set_loaded();
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 
 mod backlog;
 mod batch;
+mod decide;
 mod error;
 mod follow;
 mod partition;
@@ -36,7 +37,6 @@ use self::backlog::Backlog;
 pub use self::error::PipelineError;
 use self::partition::Partition;
 use self::rebalance::{GroupContext, StartOffsets};
-pub use self::retry::FailureInjection;
 use self::schemas::Schemas;
 use self::tail::Tail;
 pub use self::watch::watch;

@@ -1,35 +1,24 @@
 //! Processing a batch: fold, one transaction, show.
 
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use compact_str::CompactString;
-use order_events::Reason;
 use order_events::codec::EncodeError;
-use order_events::registry::SchemaId;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, error, warn};
 
 use super::backlog::Backlog;
 use super::batch::PartitionBatch;
-use super::partition::EndSeen;
-use super::retry::{Attempt, attempt};
-use super::schemas::Schemas;
-use super::{GroupConsumer, Pipeline, PipelineError, Worker, now, number};
-use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow, Progress};
+use super::{GroupConsumer, PipelineError, Worker, number};
+use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow};
 use crate::config::Guarantee;
-use crate::dead_letters::{self, Bounds, DeadLetter, Tally};
-use crate::fold::MAX_HELD_IN_ALL;
-use crate::outcome::Rejection;
-use crate::record::{self, Unreadable};
+use crate::dead_letters::{self, Bounds, Tally};
 use crate::status::Obstacle;
 use crate::store::StateBytes;
 use crate::writer::{Delivered, Failure, Writer};
-
-/// How long a broker may take to tell where a partition ends, before something else is done.
-const END_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A batch of one partition as it will be written and shown.
 struct Ready {
@@ -134,126 +123,6 @@ impl Worker {
             ready.push(batch);
         }
         if ready.is_empty() { Ok(Vec::new()) } else { self.commit(writer, consumer, ready) }
-    }
-
-    /// Folds what is there of a partition; `before` is what was folded of others for the same transaction.
-    fn fold(
-        &mut self,
-        index: usize,
-        progress: Progress,
-        backlog: &Backlog<'_>,
-        before: Tally,
-    ) -> Result<PartitionBatch, PipelineError> {
-        let Self { pipeline, partitions, schemas, window, batch_limit, .. } = self;
-        let Pipeline { settings, rules, events, metrics, .. } = &*pipeline;
-        let store = &pipeline.view.store;
-        let partition = &mut partitions[index];
-        let mut batch = PartitionBatch::new(index, progress, now());
-        batch.must_be_written = partition.unwritten;
-        partition.waits_for = None;
-        for record in backlog.of(index).iter().take(*batch_limit) {
-            let offset = record.offset();
-            let waits = partition.retry.filter(|retry| retry.is_of(offset) && retry.waits(Instant::now()));
-            if waits.is_some() || window.reached_with(before + batch.tally).is_some() {
-                return Ok(batch);
-            }
-            let original = || record::original(record);
-            let failed_at = batch.now;
-            let letter =
-                |retries| move |rejection| DeadLetter::of_record(record, rejection, retries, failed_at);
-            let may_wait = partition.timers.len() + batch.timers.len() < MAX_HELD_IN_ALL;
-            let incoming = match record::read(record, events, may_wait, &original) {
-                Ok(incoming) => incoming,
-                Err(unreadable) => {
-                    let Some(rejection) = rejection(unreadable, schemas, &mut partition.waits_for) else {
-                        // The rest of the partition waits behind it.
-                        return Ok(batch);
-                    };
-                    batch.advance(offset);
-                    batch.reject(offset, rejection, letter(0));
-                    continue;
-                }
-            };
-            let failure = settings.failure_injection().failure(&incoming.event);
-            match attempt(&mut partition.retry, offset, failure, &settings.processing_retries, Instant::now())
-            {
-                Attempt::Process => {
-                    batch.advance(offset);
-                    batch.fold(store, incoming, rules, letter(0))?;
-                }
-                Attempt::Wait(pause, reason) => {
-                    warn!(partition = index, offset, reason, next_attempt_in = ?pause, "processing failed");
-                    metrics.retried();
-                    return Ok(batch);
-                }
-                Attempt::GiveUp(retries, detail) => {
-                    let rejection = Rejection { reason: Reason::ProcessingFailed, detail };
-                    batch.advance(offset);
-                    batch.reject(offset, rejection, letter(retries));
-                }
-            }
-        }
-        let is_drained = backlog.of(index).is_empty();
-        self.expire(index, &mut batch, is_drained, before)?;
-        Ok(batch)
-    }
-
-    /// Gives up held updates whose time was over when the log was seen to end, at events that are processed by now.
-    fn expire(
-        &mut self,
-        index: usize,
-        batch: &mut PartitionBatch,
-        is_drained: bool,
-        before: Tally,
-    ) -> Result<(), PipelineError> {
-        let Self { pipeline, partitions, window, batch_limit, .. } = self;
-        let partition = &mut partitions[index];
-        let next_offset = batch.progress.next_offset;
-        let Some(EndSeen { at, .. }) =
-            partition.end_seen.filter(|seen| seen.is_reached(next_offset, is_drained))
-        else {
-            return Ok(());
-        };
-        let (mut pointless, mut is_all) = (Vec::new(), true);
-        for timer in partition.timers.iter().take_while(|(give_up_at, _)| *give_up_at <= at) {
-            if batch.letters.len() >= *batch_limit || window.reached_with(before + batch.tally).is_some() {
-                is_all = false;
-                break;
-            }
-            if !batch.expire(&pipeline.view.store, timer.1.clone(), at)? {
-                pointless.push(timer.clone());
-            }
-        }
-        // Otherwise they would be looked at in every turn, until the partition has another event.
-        for timer in pointless {
-            partition.timers.remove(&timer);
-        }
-        if !is_all {
-            // The others are given up in the next turn.
-            return Ok(());
-        }
-        partition.end_seen = None;
-        batch.expired_until = Some(at);
-        Ok(())
-    }
-
-    /// Asks where the log of a partition ends, when the time of a held update is over: the CREATE that it lacks may
-    /// be there and not be read yet, as after a crash or an outage.
-    fn look_for_end(&mut self, index: usize, consumer: &GroupConsumer) {
-        let partition = &mut self.partitions[index];
-        let Some((due, _)) = partition.timers.first() else {
-            partition.end_seen = None;
-            return;
-        };
-        let at = now();
-        if *due > at || partition.end_seen.is_some_and(|seen| seen.at >= *due) {
-            return;
-        }
-        let topic = &self.pipeline.topics.events;
-        match consumer.fetch_watermarks(topic, number(index), END_TIMEOUT) {
-            Ok((_, end)) => partition.end_seen = Some(EndSeen { end, at, since: Instant::now() }),
-            Err(error) => debug!(partition = index, %error, "the end of the partition cannot be had yet"),
-        }
     }
 
     /// Encodes a batch.
@@ -417,22 +286,6 @@ impl Worker {
         partition.timers.extend(batch.timers);
         self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(next_offset);
         backlog.drop_below(index, next_offset);
-    }
-}
-
-/// Why a record cannot be read; `None` if its schema is on its way.
-fn rejection(
-    unreadable: Unreadable,
-    schemas: &Schemas,
-    waits_for: &mut Option<SchemaId>,
-) -> Option<Rejection> {
-    match unreadable {
-        Unreadable::Rejected(rejection) => Some(rejection),
-        Unreadable::SchemaNeeded(id) => {
-            let answer = schemas.want(id);
-            *waits_for = answer.is_none().then_some(id);
-            answer.as_ref().map(record::rejection)
-        }
     }
 }
 

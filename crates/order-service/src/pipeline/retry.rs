@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use order_events::{OrderEvent, Payload};
 
+use crate::config::PipelineSettings;
+
 /// A record whose processing failed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
@@ -62,24 +64,14 @@ pub(super) fn attempt(
     }
 }
 
-/// Makes the processing of some orders fail, to see what comes of it.
-#[derive(Debug, Clone, Default)]
-pub struct FailureInjection {
-    /// The CREATEs of customers whose id ends so fail.
-    pub customer_suffix: Option<String>,
-}
-
-impl FailureInjection {
-    /// Why the processing of `event` fails, if it does.
-    pub(super) fn failure(&self, event: &OrderEvent) -> Option<String> {
-        let (Some(suffix), Payload::Create(create)) = (&self.customer_suffix, &event.payload) else {
-            return None;
-        };
-        create.customer_id.ends_with(suffix.as_str()).then(|| {
-            let customer = &create.customer_id;
-            format!("a failure was asked for: the customer {customer} ends with FAILURE_INJECTION_CUSTOMER_SUFFIX={suffix}")
-        })
-    }
+/// Why the processing of `event` fails, if it was asked for: some orders' does, to see what comes of it.
+pub(super) fn injected_failure(settings: &PipelineSettings, event: &OrderEvent) -> Option<String> {
+    let suffix = settings.failure_injection_customer_suffix.as_deref()?;
+    let Payload::Create(create) = &event.payload else { return None };
+    create.customer_id.ends_with(suffix).then(|| {
+        let customer = &create.customer_id;
+        format!("a failure was asked for: the customer {customer} ends with FAILURE_INJECTION_CUSTOMER_SUFFIX={suffix}")
+    })
 }
 
 #[cfg(test)]
