@@ -1,5 +1,6 @@
 //! The HTTP interface.
 
+mod dead_letter_view;
 mod dead_letters;
 mod event_outcome;
 mod health;

@@ -10,7 +10,8 @@ use service_runtime::Problem;
 use service_runtime::input::{Body, Fields, flag, text, whole_number};
 use utoipa::ToSchema;
 
-use super::dead_letters::{CategoryName, ReasonName, parse_category, parse_offset, parse_reason};
+use super::dead_letter_view::{CategoryName, ReasonName};
+use super::dead_letters::{parse_category, parse_offset, parse_reason};
 use crate::dead_letters::{Filter, Redrive, RedriveRequest, Report, Which};
 use crate::error;
 use crate::state::AppState;

@@ -1,0 +1,211 @@
+//! Dead letters, as clients see them.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use order_events::{
+    CreateOrderPayload, EventOutcome, EventType, OrderEvent, Payload, Reason, UpdateOrderPayload,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::dead_letters::{self, Category, Found, Redrive};
+use crate::state::View;
+
+/// A page of the largest letters would take more memory than there is.
+const MAX_VALUE_IN_PAGE: usize = 16 << 10;
+
+/// What other programs wrote has no category or reason that is known here.
+const UNKNOWN: &str = "UNKNOWN";
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterStats)]
+pub(super) struct Stats {
+    total_messages: u64,
+    /// How many of them a page can show.
+    in_memory: usize,
+    redriven: u64,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    error_categories: BTreeMap<&'static str, u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    reasons: BTreeMap<&'static str, u64>,
+    topic: String,
+}
+
+impl Stats {
+    pub(super) fn new(stats: dead_letters::Stats, topic: &str) -> Self {
+        let named = |counts: BTreeMap<Option<&'static str>, u64>| {
+            counts.into_iter().map(|(name, count)| (name.unwrap_or(UNKNOWN), count)).collect()
+        };
+        Self {
+            total_messages: stats.total,
+            in_memory: stats.in_memory,
+            redriven: stats.redriven,
+            error_categories: named(stats.categories),
+            reasons: named(stats.reasons),
+            topic: topic.to_owned(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterPage)]
+pub(super) struct Page {
+    messages: Vec<Message>,
+    count: usize,
+    limit: usize,
+    offset: usize,
+}
+
+impl Page {
+    pub(super) fn new(found: Vec<Found>, view: &View, limit: usize, offset: usize) -> Self {
+        let messages: Vec<Message> =
+            found.into_iter().map(|found| Message::new(found, view, MAX_VALUE_IN_PAGE)).collect();
+        Self { count: messages.len(), messages, limit, offset }
+    }
+}
+
+/// How a failure is met, see [`Category`].
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum CategoryName {
+    NoRetryDlq,
+    RetryThenDlq,
+    RetryForever,
+}
+
+/// Why an event cannot be processed, see [`Reason`].
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ReasonName {
+    Undecodable,
+    UnknownSchema,
+    InvalidEvent,
+    DuplicateOrder,
+    UnknownOrder,
+    IllegalTransition,
+    IdempotencyConflict,
+    ProcessingFailed,
+}
+
+/// One letter, as clients see it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetter)]
+pub(super) struct Message {
+    #[serde(rename = "orderId")]
+    order_id: Option<String>,
+    #[schema(value_type = Option<CategoryName>)]
+    error_category: Option<&'static str>,
+    #[schema(value_type = Option<ReasonName>)]
+    reason: Option<&'static str>,
+    error_message: String,
+    retry_count: u32,
+    /// When it failed, RFC 3339.
+    timestamp: String,
+    original_topic: Option<String>,
+    original_partition: Option<i32>,
+    original_offset: Option<i64>,
+    /// Base64. Null in a page if it is larger than 16 KiB: ask for the letter alone.
+    original_value: Option<String>,
+    /// The value, if it is shown, is an event, and its schema is known here.
+    event: Option<Event>,
+    dlq_offset: i64,
+    redrive: Option<RedriveView>,
+}
+
+/// An event, without the words that Avro's JSON puts around a union.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    #[schema(value_type = String)]
+    event_type: EventType,
+    order_id: String,
+    timestamp: String,
+    /// The order of a CREATE, or the status of an UPDATE.
+    #[schema(value_type = Object)]
+    payload: EventPayload,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum EventPayload {
+    Create(CreateOrderPayload),
+    Update(UpdateOrderPayload),
+}
+
+impl From<OrderEvent> for Event {
+    fn from(event: OrderEvent) -> Self {
+        let OrderEvent { event_type, order_id, timestamp, payload } = event;
+        let payload = match payload {
+            Payload::Create(create) => EventPayload::Create(create),
+            Payload::Update(update) => EventPayload::Update(update),
+        };
+        Self { event_type, order_id, timestamp, payload }
+    }
+}
+
+/// A redrive, and what has become of the event.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RedriveView {
+    attempt: u32,
+    /// RFC 3339.
+    at: String,
+    by: Option<String>,
+    request_id: Option<String>,
+    forced: bool,
+    /// Where the event is now: `<partition>:<offset>`.
+    position: String,
+    outcome: EventOutcome,
+    #[schema(value_type = Option<ReasonName>)]
+    reason: Option<&'static str>,
+    /// The letter that it became, if it could not be processed again.
+    dead_again: Option<i64>,
+}
+
+impl Message {
+    /// A letter alone, with its value whatever the size.
+    pub(super) fn alone(found: Found, view: &View) -> Self {
+        Self::new(found, view, usize::MAX)
+    }
+
+    /// Shows the value if it has no more bytes than `most`.
+    fn new(found: Found, view: &View, most: usize) -> Self {
+        let Found { letter, redrive, dead_again } = found;
+        let value = letter.value.as_deref().filter(|value| value.len() <= most);
+        Self {
+            order_id: letter.order_id.as_ref().map(ToString::to_string),
+            error_category: letter.category.map(Category::as_str),
+            reason: letter.reason.map(Reason::as_str),
+            error_message: letter.message.to_string(),
+            retry_count: letter.retry_count,
+            timestamp: letter.failed_at_text(),
+            original_topic: letter.topic.as_deref().map(str::to_owned),
+            original_partition: letter.partition,
+            original_offset: letter.offset,
+            original_value: value.map(|value| STANDARD.encode(value)),
+            event: view.events.decode(value).ok().map(Event::from),
+            dlq_offset: letter.dlq_offset,
+            redrive: redrive.map(|redrive| RedriveView::new(&redrive, dead_again, view)),
+        }
+    }
+}
+
+impl RedriveView {
+    fn new(redrive: &Redrive, dead_again: Option<i64>, view: &View) -> Self {
+        let partition = usize::try_from(redrive.partition).unwrap_or(usize::MAX);
+        let known = view.processed.look(partition, redrive.offset);
+        let (outcome, reason) = known.map_or((EventOutcome::Forgotten, None), |known| known.outcome());
+        Self {
+            attempt: redrive.attempt,
+            at: redrive.at_text(),
+            by: redrive.by.clone(),
+            request_id: redrive.request_id.clone(),
+            forced: redrive.forced,
+            position: format!("{}:{}", redrive.partition, redrive.offset),
+            outcome,
+            reason: reason.map(Reason::as_str),
+            dead_again,
+        }
+    }
+}
