@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use end_to_end_tests::{Record, Service, World, eventually};
 use order_events::Reason;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -200,6 +201,29 @@ async fn letters_are_found_by_what_they_are_in_pages_on_every_instance() {
             assert_eq!(refused.json["errors"].as_array().unwrap().len(), 5, "{}", refused.text);
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_has_no_more_than_4_mib_of_values() {
+    let world = World::shared().await;
+    let orders = world.orders().await;
+    let (value, fitting) = (vec![0xff; 16 << 10], 256);
+    let producer: FutureProducer = world.events().client().create().unwrap();
+    let record = || FutureRecord::to(world.topic()).key("X").payload(&value);
+    let sent: Vec<_> = (0..fitting + 2).map(|_| producer.send_result(record()).unwrap()).collect();
+    for delivery in sent {
+        delivery.await.unwrap().unwrap();
+    }
+    let rows = eventually("all letters are there", async || {
+        let page = orders.get("/dlq/messages?limit=1000").await.json;
+        page["messages"].as_array().filter(|rows| rows.len() == fitting + 2).cloned()
+    })
+    .await;
+    let (shown, beyond) = rows.split_at(fitting);
+    assert!(shown.iter().all(|row| row["original_value"].is_string()));
+    assert!(beyond.iter().all(|row| row["original_value"].is_null()));
+    let alone = orders.get(&format!("/dlq/messages/{}", beyond[0]["dlq_offset"])).await.json;
+    assert_eq!(alone["original_value"], STANDARD.encode(&value));
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ use crate::state::View;
 /// A page of the largest letters would take more memory than there is.
 const MAX_VALUE_IN_PAGE: usize = 16 << 10;
 
+/// So would many pages of many letters at once.
+const MAX_VALUES_OF_PAGE: usize = 4 << 20;
+
 /// What other programs wrote has no category or reason that is known here.
 const UNKNOWN: &str = "UNKNOWN";
 
@@ -60,8 +63,14 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn new(found: Vec<Found>, view: &View, limit: usize, offset: usize) -> Self {
-        let messages: Vec<Message> =
-            found.into_iter().map(|found| Message::new(found, view, MAX_VALUE_IN_PAGE)).collect();
+        let mut left = MAX_VALUES_OF_PAGE;
+        let message = |found: Found| {
+            let size = found.letter.value.as_ref().map_or(0, |value| value.len());
+            let is_shown = size <= MAX_VALUE_IN_PAGE.min(left);
+            left -= if is_shown { size } else { 0 };
+            Message::new(found, view, is_shown)
+        };
+        let messages: Vec<Message> = found.into_iter().map(message).collect();
         Self { count: messages.len(), messages, limit, offset }
     }
 }
@@ -106,7 +115,8 @@ pub(super) struct Message {
     original_topic: Option<String>,
     original_partition: Option<i32>,
     original_offset: Option<i64>,
-    /// Base64. Null in a page if it is larger than 16 KiB: ask for the letter alone.
+    /// Base64. Null in a page if it is larger than 16 KiB, or does not fit into the 4 MiB of values of the page: ask
+    /// for the letter alone.
     original_value: Option<String>,
     /// The value, if it is shown, is an event, and its schema is known here.
     event: Option<Event>,
@@ -166,13 +176,12 @@ pub(super) struct RedriveView {
 impl Message {
     /// A letter alone, with its value whatever the size.
     pub(super) fn alone(found: Found, view: &View) -> Self {
-        Self::new(found, view, usize::MAX)
+        Self::new(found, view, true)
     }
 
-    /// Shows the value if it has no more bytes than `most`.
-    fn new(found: Found, view: &View, most: usize) -> Self {
+    fn new(found: Found, view: &View, with_value: bool) -> Self {
         let Found { letter, redrive, dead_again } = found;
-        let value = letter.value.as_deref().filter(|value| value.len() <= most);
+        let value = letter.value.as_deref().filter(|_| with_value);
         Self {
             order_id: letter.order_id.as_ref().map(ToString::to_string),
             error_category: letter.category.map(Category::as_str),
