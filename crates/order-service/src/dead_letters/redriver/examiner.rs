@@ -1,0 +1,112 @@
+//! Whether a letter may be sent again.
+
+use std::sync::Arc;
+
+use order_events::codec::DecodeError;
+use order_events::registry::FetchError;
+use order_events::{EventCodec, OrderEvent, Payload};
+use rdkafka::Message;
+use rdkafka::message::OwnedMessage;
+use tokio::runtime::Handle;
+
+use super::error::{NotApproved, RedriveError, Refusal};
+use crate::dead_letters::{Filed, Found, Redrive};
+use crate::store::Store;
+
+/// Knows the rules, and what they ask for.
+pub(super) struct Examiner {
+    pub(super) events_topic: String,
+    pub(super) codec: Arc<EventCodec>,
+    pub(super) store: Store,
+    pub(super) max_attempts: u32,
+    pub(super) runtime: Handle,
+}
+
+/// A letter that may be sent again.
+pub(super) struct Approved {
+    pub(super) letter: Arc<Filed>,
+    pub(super) record: OwnedMessage,
+    /// Where the record was in the events topic.
+    pub(super) place: (i32, i64),
+    /// How often its event will have been sent again.
+    pub(super) attempt: u32,
+}
+
+impl Examiner {
+    /// Whether a letter may be sent again; `record` is its own.
+    pub(super) fn examine(
+        &self,
+        found: Found,
+        record: OwnedMessage,
+        force: bool,
+    ) -> Result<Approved, NotApproved> {
+        let Found { letter, redrive, .. } = found;
+        let place = self.place(&letter)?;
+        if let Some(redrive) = redrive.as_ref().filter(|_| !force) {
+            let position = format!("{}:{}", redrive.partition, redrive.offset);
+            return Err(Refusal::AlreadyRedriven { at: redrive.at_text(), position }.into());
+        }
+        let attempt = self.attempt(&letter, redrive.as_ref())?;
+        let event = self.decode(record.payload())?;
+        let first = letter.origin.unwrap_or(place);
+        if !force && self.is_superseded(&event, first) {
+            return Err(Refusal::Superseded { order_id: event.order_id }.into());
+        }
+        Ok(Approved { letter, record, place, attempt })
+    }
+
+    /// Where the letter's record was, if that is in the topic that is consumed here.
+    fn place(&self, letter: &Filed) -> Result<(i32, i64), Refusal> {
+        let is_ours = letter.topic.as_deref() == Some(self.events_topic.as_str());
+        let place = letter.place().filter(|(partition, _)| is_ours && self.store.has_partition(*partition));
+        place.ok_or_else(|| {
+            let from = letter.topic.as_deref().map(|topic| match letter.partition {
+                Some(partition) => format!("{topic}, partition {partition}"),
+                None => topic.to_owned(),
+            });
+            Refusal::OtherTopic(from)
+        })
+    }
+
+    /// How often the letter's event will have been sent again, with the next time.
+    fn attempt(&self, letter: &Filed, redrive: Option<&Redrive>) -> Result<u32, Refusal> {
+        let before = redrive.map_or(letter.attempts, |redrive| redrive.attempt.max(letter.attempts));
+        let attempt = before.saturating_add(1);
+        if attempt > self.max_attempts {
+            return Err(Refusal::TooManyAttempts { max: self.max_attempts });
+        }
+        Ok(attempt)
+    }
+
+    /// Whether a later update of the order was applied. The fold asks once more, when it is the event's turn.
+    fn is_superseded(&self, event: &OrderEvent, (partition, offset): (i32, i64)) -> bool {
+        let Some(partition) = usize::try_from(partition).ok().filter(|_| self.store.has_partition(partition))
+        else {
+            return false;
+        };
+        let state = self.store.state(partition, &event.order_id);
+        let is_update = matches!(event.payload, Payload::Update(_));
+        is_update && state.ok().flatten().is_some_and(|state| state.has_update_after(offset))
+    }
+
+    fn decode(&self, value: Option<&[u8]>) -> Result<OrderEvent, NotApproved> {
+        loop {
+            let id = match self.codec.decode(value) {
+                Ok(event) => return Ok(event),
+                Err(DecodeError::Undecodable(reason)) => {
+                    return Err(Refusal::Undecodable(reason.to_string()).into());
+                }
+                Err(DecodeError::SchemaNeeded(id)) => id,
+            };
+            match self.runtime.block_on(self.codec.fetch_schema(id)) {
+                Ok(()) => {}
+                Err(FetchError::Permanent(reason)) => {
+                    return Err(Refusal::Undecodable(reason.to_string()).into());
+                }
+                Err(FetchError::Unavailable(outage)) => {
+                    return Err(RedriveError::Registry(outage.to_string()).into());
+                }
+            }
+        }
+    }
+}

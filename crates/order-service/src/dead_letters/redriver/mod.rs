@@ -1,0 +1,132 @@
+//! Sends dead letters back to the events topic: the original bytes, in one transaction with the note that it was
+//! done.
+//!
+//! A letter is sent once, also when several instances are asked at the same time: all of them use one transactional
+//! id. Who begins fences the others and then reads the dead letter topic to its end, so it sees every redrive that
+//! was committed before, and one that was not will never be.
+
+mod error;
+mod examiner;
+mod request;
+mod transaction;
+
+use std::sync::Arc;
+
+use order_events::EventCodec;
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedMessage;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use self::error::NotApproved;
+pub use self::error::{RedriveError, Refusal};
+use self::examiner::{Approved, Examiner};
+pub use self::request::{RedriveRequest, Report, Which};
+use self::transaction::{Topics, note};
+use super::{Filed, Found, Index, Redrive, Source};
+use crate::store::Store;
+use crate::writer::Writer;
+
+/// How many bytes of letters go into one transaction.
+const MAX_BYTES: usize = 32 << 20;
+
+/// Sends letters again, one request at a time; cheap to clone.
+#[derive(Clone)]
+pub struct Redriver(Arc<Inner>);
+
+struct Inner {
+    writer: ClientConfig,
+    source: Source,
+    index: Index,
+    examiner: Examiner,
+    busy: Mutex<()>,
+}
+
+impl Redriver {
+    /// Puts the parts together; opens nothing yet. Must be called inside of a runtime.
+    pub(crate) fn new(
+        writer: ClientConfig,
+        source: Source,
+        index: Index,
+        events_topic: String,
+        codec: Arc<EventCodec>,
+        store: Store,
+        max_attempts: u32,
+    ) -> Self {
+        let examiner = Examiner { events_topic, codec, store, max_attempts, runtime: Handle::current() };
+        Self(Arc::new(Inner { writer, source, index, examiner, busy: Mutex::default() }))
+    }
+
+    /// Sends letters again, or tells why not.
+    ///
+    /// # Errors
+    /// See [`RedriveError`]; nothing was sent, unless it says otherwise.
+    pub async fn redrive(&self, request: RedriveRequest) -> Result<Report, RedriveError> {
+        let _one_at_a_time = self.0.busy.lock().await;
+        let inner = self.0.clone();
+        let done = spawn_blocking(move || inner.redrive(&request)).await;
+        done.unwrap_or_else(|_| Err(RedriveError::Unknown(KafkaError::Canceled)))
+    }
+}
+
+impl Inner {
+    fn redrive(&self, request: &RedriveRequest) -> Result<Report, RedriveError> {
+        let writer = match request.dry_run {
+            true => None,
+            false => Some(Writer::init(&self.writer).map_err(RedriveError::Aborted)?),
+        };
+        self.source.catch_up(&self.index)?;
+        let (offsets, remaining) = self.select(request);
+        let next = offsets.last().copied().filter(|_| remaining > 0);
+        let mut records = self.source.read(&offsets)?;
+        let (mut approved, mut refused) = (Vec::new(), Vec::new());
+        for offset in offsets {
+            match self.examine(offset, records.remove(&offset), request.force) {
+                Ok(letter) => approved.push(letter),
+                Err(NotApproved::Refused(refusal)) => refused.push((offset, refusal)),
+                Err(NotApproved::Undecided(error)) => return Err(error),
+            }
+        }
+        let redriven = match writer {
+            Some(writer) if !approved.is_empty() => self.topics().send(&writer, &approved, request)?,
+            _ => approved.iter().map(|approved| note(approved, approved.place, request)).collect(),
+        };
+        Ok(Report { redriven, refused, remaining, next })
+    }
+
+    /// The letters that are meant, ascending; and how many more there are.
+    fn select(&self, request: &RedriveRequest) -> (Vec<i64>, usize) {
+        let (filter, after, limit) = match &request.which {
+            Which::One(offset) => return (vec![*offset], 0),
+            Which::Some { filter, after, limit } => (filter, after.unwrap_or(-1), *limit),
+        };
+        let mut found = self.index.oldest(filter);
+        found.retain(|found| found.letter.dlq_offset > after && (request.force || found.redrive.is_none()));
+        let mut bytes = 0;
+        let fits = |found: &&Found| {
+            bytes += found.letter.size();
+            bytes <= MAX_BYTES
+        };
+        // A letter is never too large to be sent alone.
+        let count = found.iter().take(limit).take_while(fits).count().max(1).min(found.len());
+        let remaining = found.len() - count;
+        (found.iter().take(count).map(|found| found.letter.dlq_offset).collect(), remaining)
+    }
+
+    fn examine(
+        &self,
+        offset: i64,
+        record: Option<OwnedMessage>,
+        force: bool,
+    ) -> Result<Approved, NotApproved> {
+        let record = record.filter(|record| Redrive::of(record).is_none()).ok_or(Refusal::NotFound)?;
+        let found = self.index.get(offset).unwrap_or_else(|| self.index.with_redrive(Filed::of(&record)));
+        self.examiner.examine(found, record, force)
+    }
+
+    fn topics(&self) -> Topics<'_> {
+        Topics { events: &self.examiner.events_topic, dead_letters: self.source.topic() }
+    }
+}

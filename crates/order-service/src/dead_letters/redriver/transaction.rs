@@ -1,0 +1,93 @@
+//! The transaction in which letters are sent again: the events, and the notes of it.
+
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rdkafka::Message;
+use rdkafka::error::KafkaError;
+use tracing::info;
+
+use super::error::RedriveError;
+use super::examiner::Approved;
+use super::request::RedriveRequest;
+use crate::dead_letters::letter::to_kafka;
+use crate::dead_letters::{PARTITION, Redrive, headers};
+use crate::record;
+use crate::writer::Writer;
+
+/// Where the events and the notes go.
+pub(super) struct Topics<'a> {
+    pub(super) events: &'a str,
+    pub(super) dead_letters: &'a str,
+}
+
+impl Topics<'_> {
+    /// The events first, since the notes tell where they are.
+    pub(super) fn send(
+        &self,
+        writer: &Writer,
+        approved: &[Approved],
+        request: &RedriveRequest,
+    ) -> Result<Vec<Redrive>, RedriveError> {
+        writer.begin()?;
+        let aborted = |error| RedriveError::from(writer.give_up(error));
+        for (number, letter) in approved.iter().enumerate() {
+            self.send_event(writer, number, letter, request.force).map_err(aborted)?;
+        }
+        let places: HashMap<usize, i64> = writer.delivered().map_err(aborted)?.into_iter().collect();
+        let mut redriven = Vec::with_capacity(approved.len());
+        for (number, letter) in approved.iter().enumerate() {
+            let offset = places.get(&number).copied().unwrap_or(-1);
+            let note = note(letter, (letter.place.0, offset), request);
+            self.send_note(writer, letter, &note).map_err(aborted)?;
+            redriven.push(note);
+        }
+        writer.commit(None)?;
+        for note in &redriven {
+            let Redrive { dlq_offset, attempt, forced, partition, offset, .. } = note;
+            let (by, request_id) = (note.by.as_deref(), note.request_id.as_deref());
+            info!(dlq_offset, attempt, forced, partition, offset, by, request_id, "dead letter sent again");
+        }
+        Ok(redriven)
+    }
+
+    fn send_event(
+        &self,
+        writer: &Writer,
+        number: usize,
+        approved: &Approved,
+        force: bool,
+    ) -> Result<(), KafkaError> {
+        let Approved { letter, record, place, attempt } = approved;
+        let origin = (!force).then(|| letter.origin.unwrap_or(*place));
+        let headers = headers::of_redriven(record::original(record).headers, *attempt, origin);
+        let headers = Some(to_kafka(&headers));
+        let (partition, topic) = (Some(place.0), self.events);
+        writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
+    }
+
+    fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), KafkaError> {
+        let value = serde_json::to_vec(note).unwrap_or_default();
+        let headers = Some(to_kafka(&note.headers()));
+        writer.send(self.dead_letters, Some(PARTITION), approved.record.key(), Some(&value), headers, None)
+    }
+}
+
+/// The note that a letter was sent again, to this place.
+pub(super) fn note(
+    approved: &Approved,
+    (partition, offset): (i32, i64),
+    request: &RedriveRequest,
+) -> Redrive {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Redrive {
+        dlq_offset: approved.letter.dlq_offset,
+        attempt: approved.attempt,
+        at: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        by: request.by.clone(),
+        request_id: request.request_id.clone(),
+        forced: request.force,
+        partition,
+        offset,
+    }
+}
