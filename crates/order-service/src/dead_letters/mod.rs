@@ -10,6 +10,7 @@ mod headers;
 mod index;
 mod letter;
 mod limit;
+mod one_at_a_time;
 mod redrive;
 mod redriver;
 mod source;

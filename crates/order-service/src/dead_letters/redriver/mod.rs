@@ -17,14 +17,13 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 
 use self::error::NotApproved;
 pub use self::error::{RedriveError, Refusal};
 use self::examiner::{Approved, Examiner};
 pub use self::request::{RedriveRequest, Report, Which};
 use self::transaction::{Topics, note};
+use super::one_at_a_time::OneAtATime;
 use super::{Filed, Found, Index, Redrive, Source};
 use crate::store::Store;
 use crate::writer::Writer;
@@ -34,14 +33,16 @@ const MAX_BYTES: usize = 32 << 20;
 
 /// Sends letters again, one request at a time; cheap to clone.
 #[derive(Clone)]
-pub struct Redriver(Arc<Inner>);
+pub struct Redriver {
+    inner: Arc<Inner>,
+    queue: OneAtATime,
+}
 
 struct Inner {
     writer: ClientConfig,
     source: Source,
     index: Index,
     examiner: Examiner,
-    busy: Mutex<()>,
 }
 
 impl Redriver {
@@ -56,7 +57,8 @@ impl Redriver {
         max_attempts: u32,
     ) -> Self {
         let examiner = Examiner { events_topic, codec, store, max_attempts, runtime: Handle::current() };
-        Self(Arc::new(Inner { writer, source, index, examiner, busy: Mutex::default() }))
+        let inner = Arc::new(Inner { writer, source, index, examiner });
+        Self { inner, queue: OneAtATime::default() }
     }
 
     /// Sends letters again, or tells why not.
@@ -64,9 +66,8 @@ impl Redriver {
     /// # Errors
     /// See [`RedriveError`]; nothing was sent, unless it says otherwise.
     pub async fn redrive(&self, request: RedriveRequest) -> Result<Report, RedriveError> {
-        let _one_at_a_time = self.0.busy.lock().await;
-        let inner = self.0.clone();
-        let done = spawn_blocking(move || inner.redrive(&request)).await;
+        let inner = self.inner.clone();
+        let done = self.queue.run(move || inner.redrive(&request)).await;
         done.unwrap_or_else(|_| Err(RedriveError::Unknown(KafkaError::Canceled)))
     }
 }
