@@ -22,7 +22,7 @@ pub use self::index::{Filter, Found, Index, Stats};
 pub use self::letter::{DeadLetter, Filed};
 pub use self::limit::{Bounds, Limit, Tally, Window};
 pub use self::redrive::Redrive;
-pub use self::redriver::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};
+pub use self::redriver::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which, WriteError};
 pub use self::source::{Source, SourceError};
 
 /// The partition that holds the letters, and the notes of those that were sent again; a topic that somebody made

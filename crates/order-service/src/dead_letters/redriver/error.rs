@@ -42,10 +42,10 @@ pub enum RedriveError {
     Source(#[from] SourceError),
     /// The transaction failed; nothing was sent.
     #[error("the transaction failed, nothing was sent: {0}")]
-    Aborted(KafkaError),
+    Aborted(WriteError),
     /// The transaction failed at its very end, or another instance redrives at the same time.
     #[error("whether it was done is unknown, the list of letters will tell: {0}")]
-    Unknown(KafkaError),
+    Unknown(WriteError),
     /// The registry is away, so a letter cannot be looked at.
     #[error("the schema registry does not answer: {0}")]
     Registry(String),
@@ -54,10 +54,24 @@ pub enum RedriveError {
 impl From<Failure> for RedriveError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Aborted(error) => Self::Aborted(error),
-            Failure::Unknown(error) => Self::Unknown(error),
+            Failure::Aborted(error) => Self::Aborted(error.into()),
+            Failure::Unknown(error) => Self::Unknown(error.into()),
         }
     }
+}
+
+/// Why letters could not be written.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// The brokers do not answer, or refuse.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The note of this letter would have to tell where its event is now.
+    #[error("Kafka did not tell where the event of dead letter {0} is now")]
+    NoPlace(i64),
+    /// The note has no JSON.
+    #[error("the note of a redrive cannot be written: {0}")]
+    Note(#[from] serde_json::Error),
 }
 
 /// Why a letter is not approved.

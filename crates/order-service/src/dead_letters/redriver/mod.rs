@@ -19,7 +19,7 @@ use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
 
 use self::error::NotApproved;
-pub use self::error::{RedriveError, Refusal};
+pub use self::error::{RedriveError, Refusal, WriteError};
 use self::examiner::{Approved, Examiner};
 pub use self::request::{RedriveRequest, Report, Which};
 use self::transaction::{Topics, note};
@@ -68,7 +68,7 @@ impl Redriver {
     pub async fn redrive(&self, request: RedriveRequest) -> Result<Report, RedriveError> {
         let inner = self.inner.clone();
         let done = self.queue.run(move || inner.redrive(&request)).await;
-        done.unwrap_or_else(|_| Err(RedriveError::Unknown(KafkaError::Canceled)))
+        done.unwrap_or_else(|_| Err(RedriveError::Unknown(KafkaError::Canceled.into())))
     }
 }
 
@@ -76,7 +76,7 @@ impl Inner {
     fn redrive(&self, request: &RedriveRequest) -> Result<Report, RedriveError> {
         let writer = match request.dry_run {
             true => None,
-            false => Some(Writer::init(&self.writer).map_err(RedriveError::Aborted)?),
+            false => Some(Writer::init(&self.writer).map_err(|error| RedriveError::Aborted(error.into()))?),
         };
         self.source.catch_up(&self.index)?;
         let (offsets, remaining) = self.select(request);

@@ -7,13 +7,13 @@ use rdkafka::Message;
 use rdkafka::error::KafkaError;
 use tracing::info;
 
-use super::error::RedriveError;
+use super::error::{RedriveError, WriteError};
 use super::examiner::Approved;
 use super::request::RedriveRequest;
 use crate::dead_letters::letter::to_kafka;
 use crate::dead_letters::{PARTITION, Redrive, headers};
 use crate::record;
-use crate::writer::Writer;
+use crate::writer::{Failure, Writer};
 
 /// Where the events and the notes go.
 pub(super) struct Topics<'a> {
@@ -30,23 +30,32 @@ impl Topics<'_> {
         request: &RedriveRequest,
     ) -> Result<Vec<Redrive>, RedriveError> {
         writer.begin()?;
-        let aborted = |error| RedriveError::from(writer.give_up(error));
-        for (number, letter) in approved.iter().enumerate() {
-            self.send_event(writer, number, letter, request.force).map_err(aborted)?;
-        }
-        let places: HashMap<usize, i64> = writer.delivered().map_err(aborted)?.into_iter().collect();
-        let mut redriven = Vec::with_capacity(approved.len());
-        for (number, letter) in approved.iter().enumerate() {
-            let offset = places.get(&number).copied().unwrap_or(-1);
-            let note = note(letter, (letter.place.0, offset), request);
-            self.send_note(writer, letter, &note).map_err(aborted)?;
-            redriven.push(note);
-        }
+        let redriven = self.write(writer, approved, request).map_err(|error| give_up(writer, error))?;
         writer.commit(None)?;
         for note in &redriven {
             let Redrive { dlq_offset, attempt, forced, partition, offset, .. } = note;
             let (by, request_id) = (note.by.as_deref(), note.request_id.as_deref());
             info!(dlq_offset, attempt, forced, partition, offset, by, request_id, "dead letter sent again");
+        }
+        Ok(redriven)
+    }
+
+    fn write(
+        &self,
+        writer: &Writer,
+        approved: &[Approved],
+        request: &RedriveRequest,
+    ) -> Result<Vec<Redrive>, WriteError> {
+        for (number, letter) in approved.iter().enumerate() {
+            self.send_event(writer, number, letter, request.force)?;
+        }
+        let delivered: HashMap<usize, i64> = writer.delivered()?.into_iter().collect();
+        let mut redriven = Vec::with_capacity(approved.len());
+        for (number, letter) in approved.iter().enumerate() {
+            let offset = offset(&delivered, number).ok_or(WriteError::NoPlace(letter.letter.dlq_offset))?;
+            let note = note(letter, (letter.place.0, offset), request);
+            self.send_note(writer, letter, &note)?;
+            redriven.push(note);
         }
         Ok(redriven)
     }
@@ -66,10 +75,27 @@ impl Topics<'_> {
         writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
     }
 
-    fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), KafkaError> {
-        let value = serde_json::to_vec(note).unwrap_or_default();
+    fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), WriteError> {
+        let value = serde_json::to_vec(note)?;
         let headers = Some(to_kafka(&note.headers()));
-        writer.send(self.dead_letters, Some(PARTITION), approved.record.key(), Some(&value), headers, None)
+        let key = approved.record.key();
+        Ok(writer.send(self.dead_letters, Some(PARTITION), key, Some(&value), headers, None)?)
+    }
+}
+
+/// The offset of an event. librdkafka knows none of a record that the broker had already when it came once more.
+fn offset(delivered: &HashMap<usize, i64>, number: usize) -> Option<i64> {
+    delivered.get(&number).copied().filter(|offset| *offset >= 0)
+}
+
+fn give_up(writer: &Writer, error: WriteError) -> RedriveError {
+    let cause = match &error {
+        WriteError::Kafka(error) => error.clone(),
+        WriteError::NoPlace(_) | WriteError::Note(_) => KafkaError::Canceled,
+    };
+    match writer.give_up(cause) {
+        Failure::Aborted(_) => RedriveError::Aborted(error),
+        Failure::Unknown(_) => RedriveError::Unknown(error),
     }
 }
 
@@ -89,5 +115,17 @@ pub(super) fn note(
         forced: request.force,
         partition,
         offset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_place_is_made_up_for_an_event() {
+        // RD_KAFKA_OFFSET_INVALID
+        let delivered = HashMap::from([(0, 7), (1, -1001)]);
+        assert_eq!([0, 1, 2].map(|number| offset(&delivered, number)), [Some(7), None, None]);
     }
 }
