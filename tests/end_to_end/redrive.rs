@@ -3,6 +3,7 @@
 use end_to_end_tests::{Answer, Service, World, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 
 use crate::dead_letter_cases::in_partition;
 
@@ -140,7 +141,10 @@ async fn instances_that_are_asked_at_once_send_a_letter_once() {
         // Who is not the one that did it is refused, or thrown out by the other.
         for answer in [first, second] {
             assert!(
-                matches!(told(&answer), (200, _) | (409, "already-redriven") | (503, _)),
+                matches!(
+                    told(&answer),
+                    (200, _) | (409, "already-redriven") | (503, "redrive-failed" | "redrive-unknown")
+                ),
                 "{}",
                 answer.text
             );
@@ -157,6 +161,25 @@ async fn instances_that_are_asked_at_once_send_a_letter_once() {
     let sent_again =
         world.events().read().into_iter().filter(|event| event.header("dlq-redrive-attempt").is_some());
     assert_eq!(sent_again.count(), offsets.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_says_that_nothing_was_sent_while_kafka_is_away() {
+    let world = World::own().await.with("UPDATE_GRACE", "0s");
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    cart.update("LATE", "pending").await;
+    let letter = letters(&orders, 1).await[0];
+    let broker = world.stack().broker();
+    block_in_place(|| broker.pause().unwrap());
+    let failed = redrive(&orders, letter, &json!({})).await;
+    block_in_place(|| broker.resume().unwrap());
+    assert_eq!(told(&failed), (503, "redrive-failed"), "{}", failed.text);
+    assert!(failed.header("retry-after").is_some());
+    eventually("it is sent", async || {
+        matches!(told(&redrive(&orders, letter, &json!({})).await), (200, _) | (409, "already-redriven"))
+            .then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const PROCESSED_SOON: Duration = Duration::from_secs(1);
 
 /// Every problem of this service's own.
-pub const PROBLEMS: [ProblemType; 10] = [
+pub const PROBLEMS: [ProblemType; 12] = [
     UNKNOWN_ORDER,
     UNKNOWN_TOPIC,
     UNKNOWN_PARTITION,
@@ -26,6 +26,8 @@ pub const PROBLEMS: [ProblemType; 10] = [
     TOO_MANY_REDRIVES,
     SUPERSEDED,
     NOT_REDRIVABLE,
+    REDRIVE_FAILED,
+    REDRIVE_UNKNOWN,
 ];
 
 const UNKNOWN_ORDER: ProblemType =
@@ -62,6 +64,20 @@ const NOT_REDRIVABLE: ProblemType = ProblemType {
     slug: "not-redrivable",
     title: "This record cannot be sent again",
     status: StatusCode::UNPROCESSABLE_ENTITY,
+};
+
+/// Surely nothing was sent again.
+const REDRIVE_FAILED: ProblemType = ProblemType {
+    slug: "redrive-failed",
+    title: "Nothing was sent again",
+    status: StatusCode::SERVICE_UNAVAILABLE,
+};
+
+/// It may be in the events topic.
+const REDRIVE_UNKNOWN: ProblemType = ProblemType {
+    slug: "redrive-unknown",
+    title: "It may or may not have been sent again",
+    status: StatusCode::SERVICE_UNAVAILABLE,
 };
 
 /// There is no order with this id.
@@ -144,20 +160,24 @@ pub fn refused(dlq_offset: i64, refusal: &Refusal) -> Problem {
     }
 }
 
-/// Nothing could be sent again just now.
+/// Letters could not be sent again just now, as far as is known.
 pub fn redrive_failed(error: &RedriveError) -> Problem {
     warn!(%error, "dead letters could not be sent again");
-    let detail = match error {
-        RedriveError::Unknown(_) => {
-            "Whether it was sent again is not known: a broker failed, or another instance was asked at the same \
-             time. Look at the letter, then try again."
+    let (kind, detail) = match error {
+        RedriveError::Unknown(_) => (
+            REDRIVE_UNKNOWN,
+            "Kafka did not say whether it was sent again. Look at the letter, then try again.",
+        ),
+        RedriveError::Source(_) | RedriveError::Aborted(_) => (
+            REDRIVE_FAILED,
+            "Nothing was sent again: Kafka does not answer, or another instance was asked at the same time. Try \
+             again.",
+        ),
+        RedriveError::Registry(_) => {
+            (REDRIVE_FAILED, "Nothing was sent again: the schema registry does not answer. Try again.")
         }
-        RedriveError::Source(_) | RedriveError::Aborted(_) => {
-            "Nothing was sent again: Kafka does not answer as it should."
-        }
-        RedriveError::Registry(_) => "Nothing was sent again: the schema registry does not answer.",
     };
-    Problem::new(NOT_READY, detail).retry_after(RETRY_AFTER)
+    Problem::new(kind, detail).retry_after(RETRY_AFTER)
 }
 
 /// A letter that is not in memory could not be read.

@@ -92,6 +92,11 @@ impl Writer {
         self.committed_at.get().is_none_or(|at| at.elapsed() >= MARKERS_TIME)
     }
 
+    /// Whether what is given up is taken back.
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.transactional
+    }
+
     /// Begins a transaction.
     pub(crate) fn begin(&self) -> Result<(), Failure> {
         self.deliveries().reset();

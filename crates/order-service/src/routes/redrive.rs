@@ -20,6 +20,10 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: u16 = 1000;
 const MAX_NAME: usize = 128;
 
+const UNAVAILABLE: &str = "`not-ready`: the orders are being restored, or the dead letters read. `redrive-failed`: nothing \
+    was sent; Kafka or the registry does not answer, or another instance does the same. `redrive-unknown`: it may have \
+    been sent; look at the letter.";
+
 /// The fields of a request about any letters.
 const ASKER_FIELDS: &[&str] = &["force", "requestedBy"];
 /// The other fields of a request about several.
@@ -141,7 +145,7 @@ struct Refused {
         (status = 404, description = "`unknown-dead-letter`."),
         (status = 409, description = "`already-redriven`, `superseded`: unless forced. `too-many-redrives`."),
         (status = 422, description = "`not-redrivable`: it is no event of this topic."),
-        (status = 503, description = "`not-ready`: Kafka or the registry does not answer, or another instance does the same."),
+        (status = 503, description = UNAVAILABLE),
     ),
     tag = "dead letters",
 )]
@@ -172,7 +176,7 @@ pub(super) async fn redrive_one(
     request_body(content = Option<RedriveSome>, description = "May be missing."),
     responses(
         (status = 200, body = Bulk, description = "What was sent, and what was not and why."),
-        (status = 503, description = "`not-ready`: Kafka or the registry does not answer, or another instance does the same."),
+        (status = 503, description = UNAVAILABLE),
     ),
     tag = "dead letters",
 )]

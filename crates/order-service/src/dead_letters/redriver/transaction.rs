@@ -13,7 +13,7 @@ use super::request::RedriveRequest;
 use crate::dead_letters::letter::to_kafka;
 use crate::dead_letters::{PARTITION, Redrive, headers};
 use crate::record;
-use crate::writer::{Failure, Writer};
+use crate::writer::Writer;
 
 /// Where the events and the notes go.
 pub(super) struct Topics<'a> {
@@ -29,9 +29,13 @@ impl Topics<'_> {
         approved: &[Approved],
         request: &RedriveRequest,
     ) -> Result<Vec<Redrive>, RedriveError> {
-        writer.begin()?;
-        let redriven = self.write(writer, approved, request).map_err(|error| give_up(writer, error))?;
-        writer.commit(None)?;
+        let transactional = writer.is_transactional();
+        writer.begin().map_err(|failure| RedriveError::uncommitted(failure.into(), transactional))?;
+        let redriven = self.write(writer, approved, request).map_err(|error| {
+            writer.give_up(error.cause());
+            RedriveError::uncommitted(error, transactional)
+        })?;
+        writer.commit(None).map_err(|failure| RedriveError::of_commit(failure, transactional))?;
         for note in &redriven {
             let Redrive { dlq_offset, attempt, forced, partition, offset, .. } = note;
             let (by, request_id) = (note.by.as_deref(), note.request_id.as_deref());
@@ -86,17 +90,6 @@ impl Topics<'_> {
 /// The offset of an event. librdkafka knows none of a record that the broker had already when it came once more.
 fn offset(delivered: &HashMap<usize, i64>, number: usize) -> Option<i64> {
     delivered.get(&number).copied().filter(|offset| *offset >= 0)
-}
-
-fn give_up(writer: &Writer, error: WriteError) -> RedriveError {
-    let cause = match &error {
-        WriteError::Kafka(error) => error.clone(),
-        WriteError::NoPlace(_) | WriteError::Note(_) => KafkaError::Canceled,
-    };
-    match writer.give_up(cause) {
-        Failure::Aborted(_) => RedriveError::Aborted(error),
-        Failure::Unknown(_) => RedriveError::Unknown(error),
-    }
 }
 
 /// The note that a letter was sent again, to this place.
