@@ -66,6 +66,20 @@ impl Filter {
     }
 }
 
+/// As many letters as go into one transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Portion<'a> {
+    pub(super) filter: &'a Filter,
+    /// Only those behind this offset.
+    pub(super) after: Option<i64>,
+    /// Only those that were not sent again yet.
+    pub(super) only_new: bool,
+    /// At most so many.
+    pub(super) limit: usize,
+    /// At most so many bytes; but a letter is never too large to be the only one.
+    pub(super) bytes: usize,
+}
+
 /// A letter, and its last redrive.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -131,11 +145,19 @@ impl Index {
         })
     }
 
-    /// All letters that `filter` takes, the oldest first.
-    pub fn oldest(&self, filter: &Filter) -> Vec<Found> {
+    /// The oldest letters of which a portion consists, and how many more there are.
+    pub(super) fn oldest(&self, portion: Portion<'_>) -> (Vec<Found>, usize) {
         self.read(|inner| {
-            let wanted = inner.letters.iter().filter(|letter| filter.takes(letter));
-            wanted.map(|letter| inner.found(letter.clone())).collect()
+            let (mut found, mut bytes, mut remaining) = (Vec::new(), 0, 0);
+            for letter in inner.wanted(portion) {
+                bytes += letter.size();
+                if found.is_empty() || (found.len() < portion.limit && bytes <= portion.bytes) {
+                    found.push(inner.found(letter.clone()));
+                } else {
+                    remaining += 1;
+                }
+            }
+            (found, remaining)
         })
     }
 
@@ -186,6 +208,16 @@ impl Inner {
                 self.by_place.remove(&place);
             }
         }
+    }
+
+    /// What a portion is taken from.
+    fn wanted(&self, portion: Portion<'_>) -> impl Iterator<Item = &Arc<Filed>> {
+        let after = portion.after.unwrap_or(-1);
+        let start = self.letters.partition_point(|letter| letter.dlq_offset <= after);
+        self.letters.range(start..).filter(move |letter| {
+            let is_new = !self.redrives.contains_key(&letter.dlq_offset);
+            portion.filter.takes(letter) && (is_new || !portion.only_new)
+        })
     }
 
     fn found(&self, letter: Arc<Filed>) -> Found {
@@ -262,13 +294,37 @@ mod tests {
             reason: Some(Reason::Undecodable),
             ..Filter::default()
         };
-        assert_eq!(offsets(&index.oldest(&of_order)), [1, 3]);
+        assert_eq!(offsets(&index.newest(&of_order, 0, 9)), [3, 1]);
         let stats = index.stats();
         assert_eq!((stats.total, stats.in_memory), (6, 6));
         assert_eq!(stats.categories[&Some("NO_RETRY_DLQ")], 4);
         let found = index.get(5).unwrap();
         assert_eq!(found.letter.place(), Some((1, 15)));
         assert_eq!((&*found.letter.message, found.letter.failed_at), ("why", 7));
+    }
+
+    #[test]
+    fn a_portion_begins_where_it_should_and_knows_what_remains() {
+        let index = Index::new(100);
+        for offset in 0..6 {
+            index.take(&letter(offset, 10 + offset, Reason::UnknownOrder));
+        }
+        index.take(&redrive(6, 2, 20));
+        let size = index.get(0).unwrap().letter.size();
+        let filter = Filter::default();
+        let all = Portion { filter: &filter, after: None, only_new: true, limit: 9, bytes: usize::MAX };
+        let oldest = |portion| {
+            let (found, remaining) = index.oldest(portion);
+            (offsets(&found), remaining)
+        };
+        assert_eq!(oldest(all), (vec![0, 1, 3, 4, 5], 0));
+        assert_eq!(oldest(Portion { limit: 2, ..all }), (vec![0, 1], 3));
+        assert_eq!(oldest(Portion { after: Some(1), limit: 1, ..all }), (vec![3], 2));
+        assert_eq!(oldest(Portion { after: Some(1), only_new: false, limit: 1, ..all }), (vec![2], 3));
+        assert_eq!(oldest(Portion { bytes: 2 * size, ..all }), (vec![0, 1], 3));
+        // A letter is never too large to be sent alone.
+        assert_eq!(oldest(Portion { bytes: 1, ..all }), (vec![0], 4));
+        assert_eq!(oldest(Portion { after: Some(5), ..all }), (vec![], 0));
     }
 
     #[test]

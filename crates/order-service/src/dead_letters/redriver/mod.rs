@@ -23,8 +23,9 @@ pub use self::error::{RedriveError, Refusal, WriteError};
 use self::examiner::{Approved, Examiner};
 pub use self::request::{RedriveRequest, Report, Which};
 use self::transaction::{Topics, note};
+use super::index::Portion;
 use super::one_at_a_time::OneAtATime;
-use super::{Filed, Found, Index, Redrive, Source};
+use super::{Filed, Index, Redrive, Source};
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -99,21 +100,14 @@ impl Inner {
 
     /// The letters that are meant, ascending; and how many more there are.
     fn select(&self, request: &RedriveRequest) -> (Vec<i64>, usize) {
-        let (filter, after, limit) = match &request.which {
+        let portion = match &request.which {
             Which::One(offset) => return (vec![*offset], 0),
-            Which::Some { filter, after, limit } => (filter, after.unwrap_or(-1), *limit),
+            Which::Some { filter, after, limit } => {
+                Portion { filter, after: *after, only_new: !request.force, limit: *limit, bytes: MAX_BYTES }
+            }
         };
-        let mut found = self.index.oldest(filter);
-        found.retain(|found| found.letter.dlq_offset > after && (request.force || found.redrive.is_none()));
-        let mut bytes = 0;
-        let fits = |found: &&Found| {
-            bytes += found.letter.size();
-            bytes <= MAX_BYTES
-        };
-        // A letter is never too large to be sent alone.
-        let count = found.iter().take(limit).take_while(fits).count().max(1).min(found.len());
-        let remaining = found.len() - count;
-        (found.iter().take(count).map(|found| found.letter.dlq_offset).collect(), remaining)
+        let (found, remaining) = self.index.oldest(portion);
+        (found.iter().map(|found| found.letter.dlq_offset).collect(), remaining)
     }
 
     fn examine(
