@@ -182,6 +182,25 @@ async fn an_answer_says_that_nothing_was_sent_while_kafka_is_away() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_letter_is_told_without_kafka() {
+    let world = World::own().await.with("UPDATE_GRACE", "0s");
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    cart.update("LATE", "pending").await;
+    let letter = letters(&orders, 1).await[0];
+    assert_eq!(redrive(&orders, letter, &json!({})).await.status, 200);
+    outcome(&orders, letter).await;
+    let records = world.dead_letters().read();
+    let note = records.iter().find(|record| record.header("dlq-redrive-of").is_some()).unwrap().offset;
+    block_in_place(|| world.stack().broker().pause().unwrap());
+    // Behind every transaction is a mark of its end.
+    for offset in [note, note + 1, letter + 1, 1_000_000] {
+        let missing = orders.get(&format!("/dlq/messages/{offset}")).await;
+        assert_eq!(told(&missing), (404, "unknown-dead-letter"), "{offset}");
+    }
+    block_in_place(|| world.stack().broker().resume().unwrap());
+}
+
 #[tokio::test]
 async fn with_a_token_only_who_has_it_sends_letters_again() {
     let world = World::shared().await.with("UPDATE_GRACE", "0s").with("ADMIN_TOKEN", "a-secret-of-sixteen");

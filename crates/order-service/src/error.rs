@@ -181,7 +181,10 @@ pub fn redrive_failed(error: &RedriveError) -> Problem {
 }
 
 /// A letter that is not in memory could not be read.
-pub fn letter_unreadable(error: &SourceError) -> Problem {
+pub fn letter_unreadable(error: SourceError) -> Problem {
+    if let SourceError::Lost = error {
+        return internal(error);
+    }
     warn!(%error, "a dead letter could not be read");
     not_ready("the dead letter topic cannot be read")
 }

@@ -10,7 +10,7 @@ use service_runtime::Problem;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, OrderSettings};
-use crate::dead_letters::{Index, Redriver, Source};
+use crate::dead_letters::{Index, Lookup, Redriver};
 use crate::error;
 use crate::processed::{Known, Processed};
 use crate::status::Status;
@@ -27,6 +27,8 @@ pub struct View {
     pub events: Arc<EventCodec>,
     /// The dead letters.
     pub letters: Index,
+    /// Finds one of them, also if it is not in memory any more.
+    pub lookup: Lookup,
     /// Sends them again.
     pub redriver: Redriver,
 }
@@ -35,16 +37,16 @@ impl View {
     /// Of an empty store. Must be called inside of a runtime.
     pub fn new(config: &Config, store: Store, partitions: usize, events: Arc<EventCodec>) -> Self {
         let letters = Index::new(config.dead_letters.dlq_index_max);
+        let lookup = Lookup::new(letters.clone(), config.dead_letter_source.clone());
         let redriver = Redriver::new(
             config.clients.redriver.clone(),
-            config.dead_letter_source.clone(),
-            letters.clone(),
+            lookup.clone(),
             config.topics.order_topic.clone(),
             events.clone(),
             store.clone(),
             config.dead_letters.redrive_max_attempts,
         );
-        Self { store, processed: Processed::new(partitions), events, letters, redriver }
+        Self { store, processed: Processed::new(partitions), events, letters, lookup, redriver }
     }
 }
 
@@ -60,8 +62,8 @@ pub struct AppState {
     pub topic: Arc<str>,
     /// How the service is.
     pub status: Status,
-    /// Reads dead letters that are not in memory any more.
-    pub dead_letter_source: Source,
+    /// The topic of the dead letters.
+    pub dead_letter_topic: Arc<str>,
     view: ViewCell,
     metrics: Arc<Registry>,
     stop: CancellationToken,
@@ -80,7 +82,7 @@ impl AppState {
             orders: Arc::new(config.orders.clone()),
             topic: config.topics.order_topic.as_str().into(),
             status,
-            dead_letter_source: config.dead_letter_source.clone(),
+            dead_letter_topic: config.dlq_topic.as_str().into(),
             view,
             metrics: Arc::new(metrics),
             stop,

@@ -26,6 +26,8 @@ struct Inner {
     /// The letter of a place in the events topic.
     by_place: HashMap<(i32, i64), i64>,
     stats: Stats,
+    /// From here on, every letter is in memory.
+    letters_from: i64,
     /// The first offset that was not read.
     next_offset: i64,
     /// Whether the topic was read to its end once.
@@ -169,6 +171,12 @@ impl Index {
         })
     }
 
+    /// Whether the letter at this offset was in memory and made room. Else what is not there is no letter, but a note
+    /// or the mark of a transaction.
+    pub(super) fn is_forgotten(&self, dlq_offset: i64) -> bool {
+        self.read(|inner| dlq_offset < inner.letters_from)
+    }
+
     /// What is known besides of a letter that is not in memory.
     pub fn with_redrive(&self, letter: Filed) -> Found {
         self.read(|inner| inner.found(Arc::new(letter)))
@@ -201,6 +209,7 @@ impl Inner {
         self.letters.push_back(Arc::new(letter));
         while self.letters.len() > self.max_letters || self.bytes > MAX_BYTES {
             let Some(oldest) = self.letters.pop_front() else { break };
+            self.letters_from = oldest.dlq_offset + 1;
             self.bytes -= oldest.size();
             if let Some(place) = oldest.place()
                 && self.by_place.get(&place) == Some(&oldest.dlq_offset)
@@ -336,6 +345,23 @@ mod tests {
         assert_eq!(offsets(&index.newest(&Filter::default(), 0, 9)), [4, 3]);
         assert_eq!((index.stats().total, index.stats().in_memory), (5, 2));
         assert!(index.get(2).is_none());
+    }
+
+    #[test]
+    fn what_never_was_a_letter_is_not_looked_for() {
+        let index = Index::new(2);
+        index.take(&letter(0, 0, Reason::Undecodable));
+        index.take(&redrive(2, 0, 9));
+        // Offset 1 is the mark of a transaction.
+        assert_eq!([0, 1, 2, 3].map(|offset| index.is_forgotten(offset)), [false; 4]);
+        for offset in 4..7 {
+            index.take(&letter(offset, offset, Reason::Undecodable));
+        }
+        assert_eq!(offsets(&index.newest(&Filter::default(), 0, 9)), [6, 5]);
+        assert_eq!(
+            [0, 4, 5, 6, 7].map(|offset| index.is_forgotten(offset)),
+            [true, true, false, false, false]
+        );
     }
 
     #[test]

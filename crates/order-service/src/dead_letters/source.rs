@@ -33,6 +33,9 @@ pub enum SourceError {
         /// The dead letter topic.
         topic: String,
     },
+    /// The thread that read panicked.
+    #[error("the reading ended without a word; the log has its panic")]
+    Lost,
 }
 
 /// Opens the topic as often as it is asked; cheap to clone.

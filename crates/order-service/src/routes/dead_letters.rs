@@ -6,11 +6,10 @@ use order_events::codec::DecodeError;
 use order_events::{OrderId, Reason};
 use service_runtime::input::{Query, parse_whole_number};
 use service_runtime::{Fault, Problem};
-use tokio::task::spawn_blocking;
 
 use super::ORDER_ID;
 use super::dead_letter_view::{CategoryName, Message, Page, ReasonName, Stats};
-use crate::dead_letters::{Category, Filed, Filter, Redrive};
+use crate::dead_letters::{Category, Filter};
 use crate::error;
 use crate::state::AppState;
 
@@ -28,7 +27,7 @@ const MAX_LIMIT: usize = 1000;
 )]
 pub(super) async fn dead_letter_stats(State(state): State<AppState>) -> Result<Json<Stats>, Problem> {
     let stats = state.letters()?.stats();
-    Ok(Json(Stats::new(stats, state.dead_letter_source.topic())))
+    Ok(Json(Stats::new(stats, &state.dead_letter_topic)))
 }
 
 /// The dead letters that are in memory, the newest first, page by page.
@@ -111,27 +110,13 @@ pub(super) async fn dead_letter(
     Path(dlq_offset): Path<String>,
 ) -> Result<Json<Message>, Problem> {
     let dlq_offset = parse_offset(&dlq_offset)?;
-    let (letters, view) = (state.letters()?, state.view()?);
-    let found = match letters.get(dlq_offset) {
-        Some(found) => found,
-        None => letters.with_redrive(stored(&state, dlq_offset).await?),
-    };
+    state.letters()?;
+    let view = state.view()?;
+    let found = view.lookup.find(dlq_offset).await.map_err(error::letter_unreadable)?;
+    let found = found.ok_or_else(|| error::unknown_dead_letter(dlq_offset))?;
     if let Err(DecodeError::SchemaNeeded(id)) = view.events.decode(found.letter.value.as_deref()) {
         // If it cannot be had, the letter is shown without its event.
         let _ = view.events.fetch_schema(id).await;
     }
     Ok(Json(Message::alone(found, view)))
-}
-
-/// A letter that is in the topic, but not in memory any more.
-async fn stored(state: &AppState, dlq_offset: i64) -> Result<Filed, Problem> {
-    let unknown = || error::unknown_dead_letter(dlq_offset);
-    if dlq_offset >= state.letters()?.next_offset() {
-        return Err(unknown());
-    }
-    let source = state.dead_letter_source.clone();
-    let read = spawn_blocking(move || source.read(&[dlq_offset])).await.map_err(error::internal)?;
-    let record = read.map_err(|error| error::letter_unreadable(&error))?.remove(&dlq_offset);
-    let letter = record.filter(|record| Redrive::of(record).is_none());
-    letter.map(|letter| Filed::of(&letter)).ok_or_else(unknown)
 }

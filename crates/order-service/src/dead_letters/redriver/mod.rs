@@ -25,7 +25,7 @@ pub use self::request::{RedriveRequest, Report, Which};
 use self::transaction::{Topics, note};
 use super::index::Portion;
 use super::one_at_a_time::OneAtATime;
-use super::{Filed, Index, Redrive, Source};
+use super::{Found, Lookup, SourceError};
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -41,8 +41,7 @@ pub struct Redriver {
 
 struct Inner {
     writer: ClientConfig,
-    source: Source,
-    index: Index,
+    lookup: Lookup,
     examiner: Examiner,
 }
 
@@ -50,15 +49,14 @@ impl Redriver {
     /// Puts the parts together; opens nothing yet. Must be called inside of a runtime.
     pub(crate) fn new(
         writer: ClientConfig,
-        source: Source,
-        index: Index,
+        lookup: Lookup,
         events_topic: String,
         codec: Arc<EventCodec>,
         store: Store,
         max_attempts: u32,
     ) -> Self {
         let examiner = Examiner { events_topic, codec, store, max_attempts, runtime: Handle::current() };
-        let inner = Arc::new(Inner { writer, source, index, examiner });
+        let inner = Arc::new(Inner { writer, lookup, examiner });
         Self { inner, queue: OneAtATime::default() }
     }
 
@@ -79,15 +77,16 @@ impl Inner {
             true => None,
             false => Some(Writer::init(&self.writer).map_err(|error| RedriveError::Aborted(error.into()))?),
         };
-        self.source.catch_up(&self.index)?;
-        let (offsets, remaining) = self.select(request);
-        let next = offsets.last().copied().filter(|_| remaining > 0);
-        let mut records = self.source.read(&offsets)?;
+        let Lookup { source, index, .. } = &self.lookup;
+        source.catch_up(index)?;
+        let (letters, remaining) = self.select(request)?;
+        let offsets: Vec<i64> = letters.iter().map(|found| found.letter.dlq_offset).collect();
+        let mut records = source.read(&offsets)?;
         let (mut approved, mut refused) = (Vec::new(), Vec::new());
-        for offset in offsets {
-            match self.examine(offset, records.remove(&offset), request.force) {
+        for (found, offset) in letters.into_iter().zip(&offsets) {
+            match self.examine(found, records.remove(offset), request.force) {
                 Ok(letter) => approved.push(letter),
-                Err(NotApproved::Refused(refusal)) => refused.push((offset, refusal)),
+                Err(NotApproved::Refused(refusal)) => refused.push((*offset, refusal)),
                 Err(NotApproved::Undecided(error)) => return Err(error),
             }
         }
@@ -95,33 +94,35 @@ impl Inner {
             Some(writer) if !approved.is_empty() => self.topics().send(&writer, &approved, request)?,
             _ => approved.iter().map(|approved| note(approved, approved.place, request)).collect(),
         };
+        let next = offsets.last().copied().filter(|_| remaining > 0);
         Ok(Report { redriven, refused, remaining, next })
     }
 
     /// The letters that are meant, ascending; and how many more there are.
-    fn select(&self, request: &RedriveRequest) -> (Vec<i64>, usize) {
+    fn select(&self, request: &RedriveRequest) -> Result<(Vec<Found>, usize), SourceError> {
         let portion = match &request.which {
-            Which::One(offset) => return (vec![*offset], 0),
+            Which::One(offset) => {
+                let found = self.lookup.find_blocking(*offset)?;
+                return Ok((found.into_iter().collect(), 0));
+            }
             Which::Some { filter, after, limit } => {
                 Portion { filter, after: *after, only_new: !request.force, limit: *limit, bytes: MAX_BYTES }
             }
         };
-        let (found, remaining) = self.index.oldest(portion);
-        (found.iter().map(|found| found.letter.dlq_offset).collect(), remaining)
+        Ok(self.lookup.index.oldest(portion))
     }
 
+    /// The record of a letter may be gone meanwhile.
     fn examine(
         &self,
-        offset: i64,
+        found: Found,
         record: Option<OwnedMessage>,
         force: bool,
     ) -> Result<Approved, NotApproved> {
-        let record = record.filter(|record| Redrive::of(record).is_none()).ok_or(Refusal::NotFound)?;
-        let found = self.index.get(offset).unwrap_or_else(|| self.index.with_redrive(Filed::of(&record)));
-        self.examiner.examine(found, record, force)
+        self.examiner.examine(found, record.ok_or(Refusal::NotFound)?, force)
     }
 
     fn topics(&self) -> Topics<'_> {
-        Topics { events: &self.examiner.events_topic, dead_letters: self.source.topic() }
+        Topics { events: &self.examiner.events_topic, dead_letters: self.lookup.source.topic() }
     }
 }

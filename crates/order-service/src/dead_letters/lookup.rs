@@ -1,0 +1,50 @@
+//! One letter by its offset, in memory or in the topic.
+
+use super::one_at_a_time::OneAtATime;
+use super::{Filed, Found, Index, Redrive, Source, SourceError};
+
+/// Finds letters; cheap to clone.
+#[derive(Clone)]
+pub struct Lookup {
+    pub(super) index: Index,
+    pub(super) source: Source,
+    /// Each reading takes a consumer, and up to 10 s of a thread when Kafka is away.
+    readings: OneAtATime,
+}
+
+impl Lookup {
+    /// In this memory, and in this topic.
+    pub(crate) fn new(index: Index, source: Source) -> Self {
+        Self { index, source, readings: OneAtATime::default() }
+    }
+
+    /// The letter at an offset of the dead letter topic. One that is not in memory any more waits for its turn to be
+    /// read; what never was there does not.
+    ///
+    /// # Errors
+    /// The brokers are away, and the letter is not in memory.
+    pub async fn find(&self, dlq_offset: i64) -> Result<Option<Found>, SourceError> {
+        match self.index.get(dlq_offset) {
+            None if self.index.is_forgotten(dlq_offset) => {
+                let lookup = self.clone();
+                let read = self.readings.run(move || lookup.read(dlq_offset)).await;
+                read.unwrap_or(Err(SourceError::Lost))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The same for a thread that may block; it waits for nobody.
+    pub(super) fn find_blocking(&self, dlq_offset: i64) -> Result<Option<Found>, SourceError> {
+        match self.index.get(dlq_offset) {
+            None if self.index.is_forgotten(dlq_offset) => self.read(dlq_offset),
+            found => Ok(found),
+        }
+    }
+
+    fn read(&self, dlq_offset: i64) -> Result<Option<Found>, SourceError> {
+        let record = self.source.read(&[dlq_offset])?.remove(&dlq_offset);
+        let letter = record.filter(|record| Redrive::of(record).is_none());
+        Ok(letter.map(|letter| self.index.with_redrive(Filed::of(&letter))))
+    }
+}
