@@ -127,6 +127,42 @@ async fn an_update_does_not_undo_a_later_one() {
 }
 
 #[tokio::test]
+async fn a_letter_is_sent_once_also_if_that_was_forgotten() {
+    let world = World::shared().await.with("UPDATE_GRACE", "0s").with("DLQ_INDEX_MAX", "1");
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    for number in 0..4 {
+        cart.update(&format!("N{number}"), "pending").await;
+    }
+    // Nothing creates the orders, so each becomes a letter again.
+    let total = async |orders: &Service, count: usize| {
+        eventually("the letters are there", async || {
+            (orders.get("/dlq/stats").await.json["total_messages"] == count).then_some(())
+        })
+        .await;
+    };
+    total(&orders, 4).await;
+    let records = world.dead_letters().read();
+    for (sent, letter) in records[..3].iter().enumerate() {
+        assert_eq!(redrive(&orders, letter.offset, &json!({})).await.status, 200);
+        total(&orders, 4 + sent + 1).await;
+    }
+    // One letter and one note are in memory.
+    let again = world.orders().await;
+    total(&again, 7).await;
+    for instance in [&orders, &again] {
+        for letter in &records[..3] {
+            let shown = instance.get(&format!("/dlq/messages/{}", letter.offset)).await.json;
+            assert_eq!(shown["redrive"]["attempt"], 1, "{shown}");
+            let refused = redrive(instance, letter.offset, &json!({})).await;
+            assert_eq!(told(&refused), (409, "already-redriven"), "{}", refused.text);
+        }
+        let fourth = instance.get(&format!("/dlq/messages/{}", records[3].offset)).await.json;
+        assert_eq!(fourth["redrive"], Value::Null);
+    }
+    assert_eq!(redrive(&again, records[3].offset, &json!({})).await.status, 200);
+}
+
+#[tokio::test]
 async fn instances_that_are_asked_at_once_send_a_letter_once() {
     let world = World::shared().await.with("UPDATE_GRACE", "0s");
     let (cart, one, two) = (world.cart().await, world.orders().await, world.orders().await);

@@ -166,7 +166,7 @@ pub enum Guarantee {
 #[derive(Clone, Args)]
 #[command(next_help_heading = "Dead letters")]
 pub struct DeadLetterSettings {
-    /// How many dead letters are kept in memory, the newest ones.
+    /// How many dead letters are kept in memory, the newest ones; and how many notes of older ones that were sent again.
     #[arg(long, env = "DLQ_INDEX_MAX", default_value_t = 100_000)]
     pub dlq_index_max: usize,
 

@@ -6,23 +6,24 @@ use std::sync::{Arc, PoisonError, RwLock};
 use order_events::{OrderId, Reason};
 use rdkafka::Message;
 
+use super::forgotten_notes::{ForgottenNotes, Noted};
 use super::{Category, Filed, Redrive};
 
 /// How many bytes of letters are kept, at most.
 const MAX_BYTES: usize = 256 << 20;
 
-/// A handle; cheap to clone. What does not fit is forgotten, the oldest letters first.
+/// A handle; cheap to clone. What does not fit is forgotten, the oldest letters first. The notes of what was forgotten
+/// are kept a while longer, see `ForgottenNotes`.
 #[derive(Clone)]
 pub struct Index(Arc<RwLock<Inner>>);
 
 #[derive(Default)]
 struct Inner {
     /// The oldest first.
-    letters: VecDeque<Arc<Filed>>,
+    letters: VecDeque<Entry>,
     bytes: usize,
     max_letters: usize,
-    /// The last redrive of each letter.
-    redrives: HashMap<i64, Redrive>,
+    forgotten_notes: ForgottenNotes,
     /// The letter of a place in the events topic.
     by_place: HashMap<(i32, i64), i64>,
     stats: Stats,
@@ -32,6 +33,12 @@ struct Inner {
     next_offset: i64,
     /// Whether the topic was read to its end once.
     loaded: bool,
+}
+
+/// A letter in memory, and its last redrive.
+struct Entry {
+    letter: Arc<Filed>,
+    redrive: Option<Redrive>,
 }
 
 /// How many letters there are. All that are in the topic, unless retention took some since the service started.
@@ -45,7 +52,7 @@ pub struct Stats {
     pub categories: BTreeMap<Option<&'static str>, u64>,
     /// By reason.
     pub reasons: BTreeMap<Option<&'static str>, u64>,
-    /// How many were sent again.
+    /// How many were sent again. One that was forced counts twice if the note of the first time was forgotten.
     pub redriven: u64,
 }
 
@@ -96,7 +103,7 @@ pub struct Found {
 impl Index {
     /// Knows nothing yet, and keeps at most so many letters.
     pub fn new(max_letters: usize) -> Self {
-        Self(Arc::new(RwLock::new(Inner { max_letters, ..Inner::default() })))
+        Self(Arc::new(RwLock::new(Inner::new(max_letters))))
     }
 
     /// Takes a record of the dead letter topic; what was taken before is ignored.
@@ -121,7 +128,7 @@ impl Index {
 
     /// The topic is another one: forgets everything.
     pub fn clear(&self) {
-        self.write(|inner| *inner = Inner { max_letters: inner.max_letters, ..Inner::default() });
+        self.write(|inner| *inner = Inner::new(inner.max_letters));
     }
 
     /// Whether the topic was read to its end once.
@@ -142,8 +149,8 @@ impl Index {
     /// A page of the letters that `filter` takes, the newest first.
     pub fn newest(&self, filter: &Filter, skip: usize, limit: usize) -> Vec<Found> {
         self.read(|inner| {
-            let wanted = inner.letters.iter().rev().filter(|letter| filter.takes(letter));
-            wanted.skip(skip).take(limit).map(|letter| inner.found(letter.clone())).collect()
+            let wanted = inner.letters.iter().rev().filter(|entry| filter.takes(&entry.letter));
+            wanted.skip(skip).take(limit).map(|entry| inner.found(entry)).collect()
         })
     }
 
@@ -151,10 +158,10 @@ impl Index {
     pub(super) fn oldest(&self, portion: Portion<'_>) -> (Vec<Found>, usize) {
         self.read(|inner| {
             let (mut found, mut bytes, mut remaining) = (Vec::new(), 0, 0);
-            for letter in inner.wanted(portion) {
-                bytes += letter.size();
+            for entry in inner.wanted(portion) {
+                bytes += entry.letter.size();
                 if found.is_empty() || (found.len() < portion.limit && bytes <= portion.bytes) {
-                    found.push(inner.found(letter.clone()));
+                    found.push(inner.found(entry));
                 } else {
                     remaining += 1;
                 }
@@ -166,8 +173,8 @@ impl Index {
     /// The letter at an offset of the dead letter topic, if it is in memory.
     pub fn get(&self, dlq_offset: i64) -> Option<Found> {
         self.read(|inner| {
-            let at = inner.letters.binary_search_by_key(&dlq_offset, |letter| letter.dlq_offset).ok()?;
-            Some(inner.found(inner.letters[at].clone()))
+            let at = inner.position(dlq_offset)?;
+            Some(inner.found(&inner.letters[at]))
         })
     }
 
@@ -177,9 +184,14 @@ impl Index {
         self.read(|inner| dlq_offset < inner.letters_from)
     }
 
-    /// What is known besides of a letter that is not in memory.
-    pub fn with_redrive(&self, letter: Filed) -> Found {
-        self.read(|inner| inner.found(Arc::new(letter)))
+    /// What is known of the redrives of a letter that is not in memory.
+    pub(super) fn noted(&self, dlq_offset: i64) -> Noted {
+        self.read(|inner| inner.forgotten_notes.of(dlq_offset))
+    }
+
+    /// A letter that is not in memory, with what became of its last redrive.
+    pub(super) fn found(&self, letter: Filed, redrive: Option<Redrive>) -> Found {
+        self.read(|inner| inner.found(&Entry { letter: Arc::new(letter), redrive }))
     }
 
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
@@ -191,49 +203,86 @@ impl Index {
     }
 }
 
+impl Entry {
+    fn size(&self) -> usize {
+        self.letter.size() + self.redrive.as_ref().map_or(0, Redrive::size)
+    }
+}
+
 impl Inner {
+    fn new(max_letters: usize) -> Self {
+        Self { max_letters, forgotten_notes: ForgottenNotes::new(max_letters), ..Self::default() }
+    }
+
     fn file(&mut self, letter: Option<Filed>, redrive: Option<Redrive>) {
-        if let Some(redrive) = redrive
-            && self.redrives.insert(redrive.dlq_offset, redrive).is_none()
-        {
-            self.stats.redriven += 1;
+        if let Some(redrive) = redrive {
+            self.note(redrive);
         }
-        let Some(letter) = letter else { return };
+        if let Some(letter) = letter {
+            self.add(letter);
+        }
+        while self.letters.len() > self.max_letters || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.letters.pop_front() else { break };
+            self.forget(oldest);
+        }
+    }
+
+    /// A note of what is no letter, as of one that retention has taken, is about nothing.
+    fn note(&mut self, redrive: Redrive) {
+        let is_first = if let Some(at) = self.position(redrive.dlq_offset) {
+            self.bytes += redrive.size();
+            let last = self.letters[at].redrive.replace(redrive);
+            self.bytes -= last.as_ref().map_or(0, Redrive::size);
+            last.is_none()
+        } else {
+            redrive.dlq_offset < self.letters_from && self.forgotten_notes.add(redrive)
+        };
+        self.stats.redriven += u64::from(is_first);
+    }
+
+    fn add(&mut self, letter: Filed) {
         self.stats.total += 1;
         *self.stats.categories.entry(letter.category.map(Category::as_str)).or_default() += 1;
         *self.stats.reasons.entry(letter.reason.map(Reason::as_str)).or_default() += 1;
-        self.bytes += letter.size();
         if let Some(place) = letter.place() {
             self.by_place.insert(place, letter.dlq_offset);
         }
-        self.letters.push_back(Arc::new(letter));
-        while self.letters.len() > self.max_letters || self.bytes > MAX_BYTES {
-            let Some(oldest) = self.letters.pop_front() else { break };
-            self.letters_from = oldest.dlq_offset + 1;
-            self.bytes -= oldest.size();
-            if let Some(place) = oldest.place()
-                && self.by_place.get(&place) == Some(&oldest.dlq_offset)
-            {
-                self.by_place.remove(&place);
-            }
+        let entry = Entry { letter: Arc::new(letter), redrive: None };
+        self.bytes += entry.size();
+        self.letters.push_back(entry);
+    }
+
+    fn forget(&mut self, oldest: Entry) {
+        self.bytes -= oldest.size();
+        let Entry { letter, redrive } = oldest;
+        self.letters_from = letter.dlq_offset + 1;
+        if let Some(place) = letter.place()
+            && self.by_place.get(&place) == Some(&letter.dlq_offset)
+        {
+            self.by_place.remove(&place);
+        }
+        if let Some(redrive) = redrive {
+            self.forgotten_notes.add(redrive);
         }
     }
 
+    fn position(&self, dlq_offset: i64) -> Option<usize> {
+        self.letters.binary_search_by_key(&dlq_offset, |entry| entry.letter.dlq_offset).ok()
+    }
+
     /// What a portion is taken from.
-    fn wanted(&self, portion: Portion<'_>) -> impl Iterator<Item = &Arc<Filed>> {
+    fn wanted(&self, portion: Portion<'_>) -> impl Iterator<Item = &Entry> {
         let after = portion.after.unwrap_or(-1);
-        let start = self.letters.partition_point(|letter| letter.dlq_offset <= after);
-        self.letters.range(start..).filter(move |letter| {
-            let is_new = !self.redrives.contains_key(&letter.dlq_offset);
-            portion.filter.takes(letter) && (is_new || !portion.only_new)
+        let start = self.letters.partition_point(|entry| entry.letter.dlq_offset <= after);
+        self.letters.range(start..).filter(move |entry| {
+            portion.filter.takes(&entry.letter) && (entry.redrive.is_none() || !portion.only_new)
         })
     }
 
-    fn found(&self, letter: Arc<Filed>) -> Found {
-        let redrive = self.redrives.get(&letter.dlq_offset).cloned();
+    fn found(&self, Entry { letter, redrive }: &Entry) -> Found {
         let place = redrive.as_ref().map(|redrive| (redrive.partition, redrive.offset));
         let dead_again = place.and_then(|place| self.by_place.get(&place).copied());
-        Found { letter, redrive, dead_again }
+        Found { letter: letter.clone(), redrive: redrive.clone(), dead_again }
     }
 }
 
@@ -345,6 +394,41 @@ mod tests {
         assert_eq!(offsets(&index.newest(&Filter::default(), 0, 9)), [4, 3]);
         assert_eq!((index.stats().total, index.stats().in_memory), (5, 2));
         assert!(index.get(2).is_none());
+    }
+
+    #[test]
+    fn the_notes_of_forgotten_letters_are_kept_but_not_all_of_them() {
+        let index = Index::new(2);
+        for offset in 0..5 {
+            index.take(&letter(offset, 10 + offset, Reason::Undecodable));
+        }
+        // One of a letter in memory, three of forgotten ones, and one of no letter.
+        for (at, of) in [(5, 3), (6, 0), (7, 1), (8, 2), (9, 6)] {
+            index.take(&redrive(at, of, 20));
+        }
+        assert_eq!(index.stats().redriven, 4);
+        assert_eq!(index.noted(0), Noted::Forgotten);
+        assert!([1, 2].iter().all(|of| matches!(index.noted(*of), Noted::Known(Some(_)))));
+        // The letter goes, its note stays.
+        assert!(index.get(3).unwrap().redrive.is_some());
+        index.take(&letter(10, 30, Reason::Undecodable));
+        assert!(index.get(3).is_none());
+        assert!(matches!(index.noted(3), Noted::Known(Some(_))));
+        assert_eq!(index.noted(1), Noted::Forgotten);
+        assert_eq!(index.stats().redriven, 4);
+    }
+
+    #[test]
+    fn notes_take_room_as_letters_do() {
+        let index = Index::new(100);
+        index.take(&letter(0, 10, Reason::Undecodable));
+        let bytes = || index.read(|inner| inner.bytes);
+        let alone = bytes();
+        index.take(&redrive(1, 0, 20));
+        let noted = bytes();
+        assert!(noted > alone);
+        index.take(&redrive(2, 0, 21));
+        assert_eq!(bytes(), noted);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One letter by its offset, in memory or in the topic.
 
+use super::forgotten_notes::Noted;
 use super::one_at_a_time::OneAtATime;
 use super::{Filed, Found, Index, Redrive, Source, SourceError};
 
@@ -8,7 +9,7 @@ use super::{Filed, Found, Index, Redrive, Source, SourceError};
 pub struct Lookup {
     pub(super) index: Index,
     pub(super) source: Source,
-    /// Each reading takes a consumer, and up to 10 s of a thread when Kafka is away.
+    /// Each reading takes a consumer, and a thread for as long as Kafka does not answer.
     readings: OneAtATime,
 }
 
@@ -44,7 +45,21 @@ impl Lookup {
 
     fn read(&self, dlq_offset: i64) -> Result<Option<Found>, SourceError> {
         let record = self.source.read(&[dlq_offset])?.remove(&dlq_offset);
-        let letter = record.filter(|record| Redrive::of(record).is_none());
-        Ok(letter.map(|letter| self.index.with_redrive(Filed::of(&letter))))
+        let Some(letter) = record.filter(|record| Redrive::of(record).is_none()) else { return Ok(None) };
+        let redrive = match self.index.noted(dlq_offset) {
+            Noted::Known(redrive) => redrive,
+            Noted::Forgotten => self.search_note(dlq_offset)?,
+        };
+        Ok(Some(self.index.found(Filed::of(&letter), redrive)))
+    }
+
+    /// The last note of a letter, which is somewhere behind it.
+    fn search_note(&self, dlq_offset: i64) -> Result<Option<Redrive>, SourceError> {
+        let mut last = None;
+        self.source.search(dlq_offset, self.index.next_offset(), |record| {
+            let note = Redrive::of(&record).filter(|note| note.dlq_offset == dlq_offset);
+            last = note.or(last.take());
+        })?;
+        Ok(last)
     }
 }

@@ -6,6 +6,7 @@
 
 mod category;
 mod follower;
+mod forgotten_notes;
 mod headers;
 mod index;
 mod letter;

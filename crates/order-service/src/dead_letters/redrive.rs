@@ -52,6 +52,12 @@ impl Redrive {
         HEADERS.into_iter().zip(values).map(|(name, value)| headers::header(name, value.into())).collect()
     }
 
+    /// Roughly how much memory it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let texts = [self.by.as_ref(), self.request_id.as_ref()];
+        size_of::<Self>() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+
     /// When, as RFC 3339.
     pub fn at_text(&self) -> String {
         headers::rfc3339(self.at)

@@ -16,6 +16,9 @@ use super::{Index, PARTITION};
 /// How long the brokers may take to give what is there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a search through the topic may take; no longer than its request does.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(45);
+
 const POLL: Duration = Duration::from_millis(100);
 
 /// How far the next letter may be for reading up to it; beyond, the position is changed.
@@ -28,7 +31,7 @@ pub enum SourceError {
     #[error(transparent)]
     Kafka(#[from] KafkaError),
     /// It took too long.
-    #[error("the brokers did not give the records of {topic} within {PATIENCE:?}")]
+    #[error("the brokers did not give the records of {topic} in time")]
     TimedOut {
         /// The dead letter topic.
         topic: String,
@@ -112,6 +115,31 @@ impl Source {
             }
         }
         Ok(records)
+    }
+
+    /// Shows every record from the first offset on, until all before `end` were seen.
+    ///
+    /// # Errors
+    /// The brokers are away, or there are too many.
+    pub(super) fn search(
+        &self,
+        from: i64,
+        end: i64,
+        mut show: impl FnMut(OwnedMessage),
+    ) -> Result<(), SourceError> {
+        let (consumer, deadline) = (self.open(from)?, Instant::now() + SEARCH_PATIENCE);
+        let mut next = from;
+        while next < end {
+            if Instant::now() > deadline {
+                return Err(self.timed_out());
+            }
+            // The end of a fetch that was on its way may be an older one, so that it is not the end of the search.
+            if let Some(record) = self.poll(&consumer, deadline)? {
+                next = record.offset() + 1;
+                show(record);
+            }
+        }
+        Ok(())
     }
 
     /// Reads the topic up to where it ends now into the index: after that, the index has every letter and every
