@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use order_events::{Position, Reason};
 use service_runtime::{Problem, ProblemType};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use crate::publisher::PublishError;
@@ -43,8 +43,8 @@ pub fn problem(failure: &PublishError, event_id: Uuid) -> Problem {
     let detail = match failure {
         PublishError::Unknown => {
             warn!(%event_id, "delivery unknown");
-            let detail = "Kafka did not confirm the event in time; it may have arrived. Sending the request \
-                          again is safe with the same Idempotency-Key.";
+            let detail = "Kafka did not confirm the event; it may have arrived. With an Idempotency-Key, sending the \
+                          same request again is safe; without one, look first whether it has.";
             return Problem::new(DELIVERY_UNKNOWN, detail)
                 .retry_after(RETRY_AFTER)
                 .with("eventId", event_id.to_string());
@@ -55,10 +55,12 @@ pub fn problem(failure: &PublishError, event_id: Uuid) -> Problem {
         }
         PublishError::Encode(_) => {
             error!(%event_id, error = %failure, "an event of our own making cannot be encoded");
-            let kind = ProblemType::of_status(StatusCode::INTERNAL_SERVER_ERROR);
-            return Problem::new(kind, "Something failed here; the log says what, under the x-request-id.");
+            return Problem::internal();
         }
-        PublishError::NotReady(reason) => format!("The service is starting: {reason}. Try again."),
+        PublishError::NotReady(reason) => {
+            debug!(%reason, "not ready to publish");
+            "The service cannot publish yet; /health says why. Try again.".to_owned()
+        }
         PublishError::QueueFull => "Kafka is slower than the requests come in. Try again.".to_owned(),
         PublishError::Rejected(reason) => {
             warn!(%event_id, %reason, "event not taken");
@@ -114,4 +116,48 @@ pub fn dead_lettered(reason: Option<&str>, position: &Position, event_id: Uuid) 
     Problem::new(kind, detail)
         .with("eventId", event_id.to_string())
         .with("position", format!("{}:{}", position.partition, position.offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_confirmed_is_a_503_that_says_whether_it_may_be_in_the_log() {
+        let rejected = KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed);
+        let cases = [
+            (PublishError::Unknown, DELIVERY_UNKNOWN, true),
+            (PublishError::QueueFull, NOT_PUBLISHED, false),
+            (PublishError::NotReady("the broker at 10.0.0.1 is away".to_owned()), NOT_PUBLISHED, false),
+            (PublishError::Rejected(rejected), NOT_PUBLISHED, false),
+            (PublishError::TooLarge, ProblemType::of_status(StatusCode::PAYLOAD_TOO_LARGE), false),
+        ];
+        for (failure, kind, has_event_id) in cases {
+            let problem = problem(&failure, Uuid::nil()).to_json();
+            assert_eq!(
+                (&problem["type"], &problem["status"]),
+                (&kind.uri().into(), &kind.status.as_u16().into())
+            );
+            assert_eq!(problem.get("eventId").is_some(), has_event_id, "{problem}");
+            assert!(!problem.to_string().contains("10.0.0.1"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn every_reason_of_a_dead_letter_has_an_answer() {
+        let position = Position { topic: "order-events".to_owned(), partition: 1, offset: 7 };
+        for reason in Reason::ALL {
+            let problem = dead_lettered(Some(reason.as_str()), &position, Uuid::nil());
+            let expected = match reason {
+                Reason::DuplicateOrder | Reason::IllegalTransition => 409,
+                Reason::UnknownOrder => 404,
+                Reason::IdempotencyConflict => 422,
+                _ => 500,
+            };
+            assert_eq!(problem.status(), expected, "{reason:?}");
+            assert_eq!(problem.to_json()["position"], "1:7");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use order_events::{ClientLog, EventCodec, OrderEvent, Position, TraceContext};
 use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::future_producer::Delivery;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -179,25 +180,32 @@ impl Publisher {
         let queued = self.producer.read().unwrap_or_else(PoisonError::into_inner).send_result(record);
         let report = queued.map_err(|(error, _)| self.not_queued(error))?;
         match tokio::time::timeout(self.delivery_timeout, report).await {
-            Ok(Ok(Ok(delivery))) => Ok(Position {
-                topic: self.topic.clone(),
-                partition: delivery.partition,
-                offset: delivery.offset,
-            }),
+            Ok(Ok(Ok(delivery))) => self.position(delivery),
             Ok(Ok(Err((error, _)))) => Err(not_delivered(error)),
             // The producer was replaced with the event in flight, or the report is late.
             Ok(Err(_)) | Err(_) => Err(PublishError::Unknown),
         }
     }
 
+    /// The broker knows a copy of an event that it has forgotten the offset of; a client that cannot be told where
+    /// its event is may as well send it again.
+    fn position(&self, Delivery { partition, offset, .. }: Delivery) -> Result<Position, PublishError> {
+        if offset < 0 {
+            return Err(PublishError::Unknown);
+        }
+        Ok(Position { topic: self.topic.clone(), partition, offset })
+    }
+
+    /// What was not even queued was not sent, whatever the reason.
     fn not_queued(&self, error: KafkaError) -> PublishError {
         match error.rdkafka_error_code() {
             Some(Code::QueueFull) => PublishError::QueueFull,
+            Some(Code::MessageSizeTooLarge) => PublishError::TooLarge,
             Some(Code::Fatal) => {
                 self.replace_producer();
                 PublishError::Rejected(error)
             }
-            _ => not_delivered(error),
+            _ => PublishError::Rejected(error),
         }
     }
 
@@ -211,7 +219,9 @@ impl Publisher {
         match self.config.create_with_context(ClientLog) {
             Ok(new) => {
                 error!(%code, reason, "the producer failed for good; a new one takes its place");
-                *producer = new;
+                let old = std::mem::replace(&mut *producer, new);
+                // Its end waits for its threads; nobody else has to.
+                spawn_blocking(move || drop(old));
             }
             Err(error) => error!(%error, "no new producer can be made"),
         }
@@ -243,12 +253,22 @@ impl Publisher {
     }
 }
 
+/// What a delivery report says that is none. Only what is named here is surely not in the log: the broker refused
+/// the event for what it is, or it never left the queue. With any other error it was sent, perhaps more than once,
+/// and one of the times it may have arrived (librdkafka's `RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED`).
 fn not_delivered(error: KafkaError) -> PublishError {
     match error.rdkafka_error_code() {
         Some(Code::MessageSizeTooLarge) => PublishError::TooLarge,
-        // librdkafka gave up on it; what it had sent may have arrived.
-        Some(Code::MessageTimedOut | Code::PurgeInflight | Code::Fatal) => PublishError::Unknown,
-        _ => PublishError::Rejected(error),
+        Some(
+            Code::PurgeQueue
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::InvalidRecord
+            | Code::PolicyViolation,
+        ) => PublishError::Rejected(error),
+        _ => PublishError::Unknown,
     }
 }
 
@@ -271,4 +291,28 @@ pub async fn watch_broker(publisher: Arc<Publisher>, stop: CancellationToken) {
         }
     };
     stop.run_until_cancelled(watch).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_surely_did_not_arrive_is_told_so() {
+        let told = |code| not_delivered(KafkaError::MessageProduction(code));
+        for code in [Code::PurgeQueue, Code::TopicAuthorizationFailed, Code::InvalidRecord] {
+            assert!(matches!(told(code), PublishError::Rejected(_)), "{code}");
+        }
+        for code in [
+            Code::MessageTimedOut,
+            Code::BrokerTransportFailure,
+            Code::OutOfOrderSequenceNumber,
+            Code::NotEnoughReplicasAfterAppend,
+            Code::PurgeInflight,
+            Code::Fatal,
+        ] {
+            assert!(matches!(told(code), PublishError::Unknown), "{code}");
+        }
+        assert!(matches!(told(Code::MessageSizeTooLarge), PublishError::TooLarge));
+    }
 }
