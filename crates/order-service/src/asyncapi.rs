@@ -2,7 +2,7 @@
 
 use order_events::OrderEvent;
 use order_events::codec::AvroRecord;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::changelog::ChangelogEntry;
 
@@ -25,22 +25,34 @@ pub fn describe(topics: &Topics<'_>) -> Value {
             "title": "Orders over Kafka",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "cart-service writes the events; order-service reads them, and writes the changelog, \
-                            the dead letters and its offsets in one transaction. A record's key is the order id.",
+                            the dead letters and its offsets in one transaction. When a dead letter is sent again, \
+                            it writes the event and a note of it. A record's key is the order id.",
         },
         "defaultContentType": "application/vnd.apache.avro",
         "channels": {
-            "events": channel(topics.events, "What happened to orders. Three partitions, kept for 7 days.", "OrderEvent"),
-            "changelog": channel(topics.changelog, "The state of the orders. Compacted.", "OrderState"),
+            "events": channel(
+                topics.events,
+                "What happened to orders. Made with `TOPIC_PARTITIONS` partitions, and kept for 7 days.",
+                &["OrderEvent"],
+            ),
+            "changelog": channel(
+                topics.changelog,
+                "The state of the orders. As many partitions as the events; compacted.",
+                &["OrderState"],
+            ),
             "deadLetters": channel(
                 topics.dead_letters,
-                "Events that could not be processed, byte for byte. One partition, kept for 30 days.",
-                "DeadLetter",
+                "Events that could not be processed, byte for byte, and notes that some were sent again. One \
+                 partition, kept for 30 days.",
+                &["DeadLetter", "RedriveNote"],
             ),
         },
         "operations": {
             "processEvents": operation("receive", "events", "OrderEvent"),
             "keepState": operation("send", "changelog", "OrderState"),
             "giveUp": operation("send", "deadLetters", "DeadLetter"),
+            "redrive": operation("send", "events", "OrderEvent"),
+            "noteRedrive": operation("send", "deadLetters", "RedriveNote"),
         },
         "components": { "messages": {
             "OrderEvent": {
@@ -61,15 +73,24 @@ pub fn describe(topics: &Topics<'_>) -> Value {
                 "contentType": "application/octet-stream",
                 "headers": dead_letter_headers(),
             },
+            "RedriveNote": {
+                "title": "A dead letter was sent again; told from a letter by its headers, of which it has no others",
+                "contentType": "application/json",
+                "headers": redrive_note_headers(),
+                "payload": redrive_note(),
+            },
         }},
     })
 }
 
-fn channel(topic: &str, description: &str, message: &str) -> Value {
+fn channel(topic: &str, description: &str, messages: &[&str]) -> Value {
+    let reference = |message: &&str| json!({ "$ref": format!("#/components/messages/{message}") });
+    let messages: Map<String, Value> =
+        messages.iter().map(|message| ((*message).to_owned(), reference(message))).collect();
     json!({
         "address": topic,
         "description": description,
-        "messages": { message: { "$ref": format!("#/components/messages/{message}") } },
+        "messages": messages,
         "bindings": { "kafka": { "topic": topic, "bindingVersion": "0.5.0" } },
     })
 }
@@ -108,6 +129,30 @@ fn event_headers() -> Value {
         "ce_source": text("Who wrote it."),
         "ce_time": { "type": "string", "format": "date-time" },
         "traceparent": text("The trace that the request belongs to."),
+        "dlq-redrive-attempt": text("How often the event was sent again, if it was."),
+        "dlq-redrive-origin": text("Where it was before that: `<partition>:<offset>`. Missing if it was forced."),
+    }})
+}
+
+fn redrive_note_headers() -> Value {
+    json!({ "type": "object", "required": ["dlq-redrive-of", "content-type"], "properties": {
+        "dlq-redrive-of": { "type": "string", "description": "The letter's offset in this topic." },
+        "content-type": { "type": "string", "const": "application/json" },
+    }})
+}
+
+/// See `dead_letters::Redrive`.
+fn redrive_note() -> Value {
+    let number = |description: &str| json!({ "type": "integer", "description": description });
+    json!({ "type": "object", "properties": {
+        "dlqOffset": number("The letter's offset in this topic."),
+        "attempt": number("How often its event was sent again, with this time."),
+        "at": number("When, in milliseconds since 1970."),
+        "by": { "type": ["string", "null"], "description": "Who asked for it, if they said so." },
+        "requestId": { "type": ["string", "null"], "description": "The `x-request-id` of the request." },
+        "forced": { "type": "boolean", "description": "Whether doubts were overruled." },
+        "partition": number("Where the event is now, in the events topic."),
+        "offset": number("Where the event is now."),
     }})
 }
 
