@@ -22,6 +22,8 @@ async fn keeps_its_word(service: &Service, folder: &Path) -> bool {
         .args(["run", &format!("http://127.0.0.1:{}/openapi.json", service.port())])
         .args(["--max-time", &seconds, "--report", "ndjson", "--report-dir"])
         .arg(folder)
+        // It keeps a cache where it stands.
+        .current_dir(folder)
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .env("PYTHONPATH", &here)
         .env("PYTHONDONTWRITEBYTECODE", "1")

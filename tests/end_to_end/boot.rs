@@ -37,7 +37,11 @@ async fn a_bad_setting_stops_the_boot_with_one_line() {
         ("KAFKA_SASL_PASWORD", "hunter2", "KAFKA_SASL_PASWORD: librdkafka refuses"),
         ("REQUEST_TIMEOUT", "30s", "REQUEST_TIMEOUT=30s: more than 30s is needed"),
         ("API_TOKEN", "hunter2", "API_TOKEN=(not shown): at least 16 printable characters"),
-        ("RATE_LIMIT", "0", "RATE_LIMIT=0: "),
+        ("RATE_LIMIT", "0", "RATE_LIMIT=0: a whole number above 0 is expected"),
+        ("PORT", "eighty", "PORT=eighty: a whole number is expected"),
+        ("BIND", "localhost", "BIND=localhost: an IP address is expected"),
+        ("READ_TIMEOUT", "1000000000y", "READ_TIMEOUT=1000000000y: at most 365days is allowed"),
+        ("LOG_FILE", "", "LOG_FILE=: a value is expected"),
         ("CORS_ALLOWED_ORIGINS", "https://a.example,b", "CORS_ALLOWED_ORIGINS=b: origins such as https://"),
     ];
     let of_cart = [
@@ -46,7 +50,7 @@ async fn a_bad_setting_stops_the_boot_with_one_line() {
         (
             "DELIVERY_TIMEOUT",
             "30s",
-            "REQUEST_TIMEOUT=60s: must be longer than DELIVERY_TIMEOUT (30s) and the 30s",
+            "REQUEST_TIMEOUT=60s: more than 70.5s is needed, that is READ_TIMEOUT (10s), DELIVERY_TIMEOUT (30s)",
         ),
         ("KAFKA_ACKS", "1", "KAFKA_ACKS: this service needs acks=all; remove the setting"),
     ];

@@ -85,6 +85,8 @@ async fn outage(break_it: fn(&Server), mend_it: fn(&Server)) {
     let taken: Vec<_> = told.iter().filter(|told| told.status == 201).collect();
     let refused = told.len() - taken.len();
     assert!(refused > 0, "the outage was not felt");
+    let unknown = "urn:order-pipeline:problem:delivery-unknown";
+    assert!(told.iter().any(|told| told.body["type"] == unknown), "of some it was not known");
     for told in &taken {
         let record = &log[&told.order_id];
         assert_eq!(told.body["kafka"]["partition"], record.partition, "{}", told.order_id);

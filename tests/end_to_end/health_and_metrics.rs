@@ -52,5 +52,5 @@ async fn the_healthcheck_subcommand_asks_the_running_service() {
     cart.stop().await;
     let (code, said) = here.run_with("cart-service", &["healthcheck"]).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains(&format!("the service on port {port} is not ready")), "{said}");
+    assert!(said.contains(&format!("127.0.0.1:{port} is not ready")), "{said}");
 }

@@ -85,8 +85,8 @@ async fn pipelined_requests_are_answered_in_their_order() {
     let all = one("/health/live") + &one("/orders/nobody") + &one("/health/ready") + last;
     let answer = say(&orders, all.as_bytes()).await;
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 4, "{answer}");
-    let places = ["\"live\"", "unknown-order", "\"ready\"", "There is nothing at /nowhere"]
-        .map(|part| answer.find(part));
+    let places =
+        ["\"live\"", "unknown-order", "\"ready\"", "There is nothing at"].map(|part| answer.find(part));
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{answer}");
 }
 
@@ -101,12 +101,16 @@ async fn what_is_no_request_is_refused_and_no_more() {
         &format!(r#"{{"orderId": "A", "itemsCount": {}}}"#, "9".repeat(10_000)),
     );
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(1 << 20));
-    let cases: [(&[u8], &[&str]); 9] = [
+    let cases: [(&[u8], &[&str]); 13] = [
         (nested.as_bytes(), &[" 400 "]),
         (twice.as_bytes(), &[" 400 "]),
         (huge.as_bytes(), &[" 400 "]),
         (b"POST /create-order HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n\xff\xfe\xfd", &[" 400 "]),
-        (b"GET /orders/%ff%fe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", &[" 400 ", " 405 "]),
+        (b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", &[" 400 "]),
+        (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", &[" 400 "]),
+        (b"POST /orders HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", &[" 501 "]),
+        (b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n\r\n", &[" 413 "]),
+        (b"POST /orders HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", &[" 400 "]),
         (b"\x16\x03\x01 a TLS client", &[" 400 "]),
         (b"GET / HTTP/9.9\r\n\r\n", &[" 400 ", " 505 "]),
         (b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\n", &[" 400 "]),

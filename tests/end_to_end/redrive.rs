@@ -246,7 +246,7 @@ async fn with_a_token_only_who_has_it_sends_letters_again() {
     for path in [format!("/dlq/messages/{letter}/redrive"), "/dlq/redrive".to_owned()] {
         let refused = orders.send("POST", &path, &json!({})).await;
         assert_eq!(told(&refused), (401, "unauthorized"));
-        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"orders\""));
         let wrong = Answer::to(orders.request(Method::POST, &path).bearer_auth("another")).await;
         assert_eq!(wrong.status, 401);
     }

@@ -27,7 +27,7 @@ pub use kafka::{Record, Topic};
 pub use load::Load;
 pub use seed::{chance, seed};
 pub use service::{Answer, Service};
-pub use shell::{Shell, jq};
+pub use shell::{Shell, at, jq};
 pub use trial::Trial;
 pub use wait::{eventually, within};
 pub use watch::{Sightings, Watch};

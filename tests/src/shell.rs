@@ -45,8 +45,12 @@ impl Shell {
     }
 }
 
-/// A value at a path like jq's: `.order.items[0].price`.
+/// The value at a path like jq's, if there is one: `.order.items[0].price`.
+pub fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    value.pointer(&path.replace(['.', '['], "/").replace(']', ""))
+}
+
+/// As [`at`]; null if there is none, as with jq.
 pub fn jq<'a>(value: &'a Value, path: &str) -> &'a Value {
-    let pointer = path.replace(['.', '['], "/").replace(']', "");
-    value.pointer(&pointer).unwrap_or(&Value::Null)
+    at(value, path).unwrap_or(&Value::Null)
 }

@@ -11,6 +11,8 @@ use service_runtime::settings::{duration, positive_duration};
 use service_runtime::telemetry::LogArgs;
 use thiserror::Error;
 
+use crate::order_service::ALLOWANCE;
+
 /// Takes orders over HTTP and publishes them as Kafka events.
 ///
 /// Every setting is an environment variable and a flag; the flag wins.
@@ -126,12 +128,16 @@ pub enum ConfigError {
     Property(#[from] PropertyError),
     /// A write would be given up while it may still succeed.
     #[error(
-        "REQUEST_TIMEOUT={request:?}: must be longer than DELIVERY_TIMEOUT ({delivery:?}) and the {MAX_WAIT}s \
-         that a client may wait, together"
+        "REQUEST_TIMEOUT={request:?}: more than {least:?} is needed, that is READ_TIMEOUT ({read:?}), \
+         DELIVERY_TIMEOUT ({delivery:?}) and the {MAX_WAIT}s that a client may wait, together, and {ALLOWANCE:?}"
     )]
     RequestTimeout {
         /// `REQUEST_TIMEOUT`
         request: Duration,
+        /// What it must be more than.
+        least: Duration,
+        /// `READ_TIMEOUT`
+        read: Duration,
         /// `DELIVERY_TIMEOUT`
         delivery: Duration,
     },
@@ -173,9 +179,11 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
-        let (request, delivery) = (settings.http.request_timeout, settings.orders.delivery_timeout);
-        if request <= delivery + Duration::from_secs(MAX_WAIT) {
-            return Err(ConfigError::RequestTimeout { request, delivery });
+        let HttpArgs { request_timeout: request, read_timeout: read, .. } = settings.http;
+        let delivery = settings.orders.delivery_timeout;
+        let least = read + delivery + Duration::from_secs(MAX_WAIT) + ALLOWANCE;
+        if request <= least {
+            return Err(ConfigError::RequestTimeout { request, least, read, delivery });
         }
         crate::publisher::client_config(&kafka, &settings.orders)?;
         Ok(Self {

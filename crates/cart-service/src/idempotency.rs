@@ -30,7 +30,7 @@ impl IdempotencyKey {
                 let key = printable.ok_or_else(|| Fault::header(name, "must be printable ASCII"))?;
                 // A structured field writes the key in quotes; it is the same key.
                 let key = key.trim();
-                let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
+                let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key).trim();
                 match found {
                     Some((first, other)) if other != key => {
                         let detail = format!("disagrees with {first}: send one of them");
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn unusable_keys_are_refused() {
-        assert!(key(&[("idempotency-key", "")]).is_err());
+        assert!(key(&[("idempotency-key", "")]).is_err() && key(&[("idempotency-key", "\" \"")]).is_err());
         assert!(key(&[("idempotency-key", "a\tb")]).is_err());
         assert!(key(&[("idempotency-key", &"k".repeat(129))]).is_err());
         assert!(

@@ -4,7 +4,7 @@
 //! to Kafka and waits for the delivery report; only then is the client answered with a 2xx. The service keeps
 //! nothing of it.
 
-pub mod api;
+mod api;
 pub mod config;
 pub mod error;
 pub mod idempotency;
@@ -18,6 +18,7 @@ pub mod routes;
 pub mod state;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
@@ -26,6 +27,7 @@ use prometheus_client::registry::Registry;
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::server::{self, Patience};
+use service_runtime::shutdown;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -48,44 +50,49 @@ pub enum RunError {
     /// A topic or the schema cannot be had, for good.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// The server, or what watches the brokers, panicked.
+    #[error("a part of the service ended without a word; the log has its panic")]
+    TaskLost,
 }
 
-/// Serves on `listener` until `shutdown`. Takes requests at once; until the topic and the schema are there, it
+/// Serves on `listener` until `stop`, which it also gives itself when it cannot go on. Takes requests at once; until the topic and the schema are there, it
 /// is not ready and answers writes with 503.
 ///
 /// # Errors
 /// See [`RunError`]. A broker or a registry that is away is none: it is waited for.
-pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), RunError> {
+pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
     let mut metrics = Registry::default();
     let http_metrics = HttpMetrics::register(&mut metrics);
     let publisher = Arc::new(Publisher::new(&config, &mut metrics)?);
-    let stop = shutdown.child_token();
     let order_service = OrderService::new(&config.outcomes, stop.clone())?;
     let state = AppState::new(&config, publisher.clone(), order_service, metrics);
 
     let app = app::finish(routes::router(state), http_metrics, &config.http);
-    let patience = Patience { head: config.http.read_timeout, grace: config.shutdown_timeout };
-    let server = tokio::spawn(server::serve(listener, app, stop.clone(), patience));
-    let watch = tokio::spawn(publisher::watch_broker(publisher.clone(), stop.clone()));
+    let patience = Patience {
+        head: config.http.read_timeout,
+        write: config.http.write_timeout,
+        grace: config.shutdown_timeout,
+    };
+    let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
+    let watch = shutdown::spawn(&stop, publisher::watch_broker(publisher.clone(), stop.clone()));
 
-    let booted = stop.run_until_cancelled(boot(&config, &publisher)).await;
-    let booted = match booted {
+    let booted = match stop.run_until_cancelled(boot(&config, &publisher)).await {
         Some(Ok(codec)) => {
             publisher.begin(codec);
             info!(topic = config.topics.order_topic, "ready to publish");
-            shutdown.cancelled().await;
+            stop.cancelled().await;
             Ok(())
         }
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };
     stop.cancel();
-    // Neither task fails: a panic in one has been logged already.
-    let _ = server.await;
-    let _ = watch.await;
-    publisher.flush(config.orders.delivery_timeout).await;
+    let time_is_up = Instant::now() + config.shutdown_timeout;
+    let ended = server.await.and(watch.await);
+    publisher.flush(time_is_up.saturating_duration_since(Instant::now())).await;
     info!("stopped");
-    Ok(booted?)
+    booted?;
+    ended.map_err(|_| RunError::TaskLost)
 }
 
 /// Sees to the topic and the schema, however long it takes.

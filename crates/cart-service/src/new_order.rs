@@ -2,17 +2,19 @@
 
 use order_events::{OrderId, OrderItem, money};
 use rust_decimal::Decimal;
-
 use service_runtime::input::{Fields, Json, text, whole_number};
 
 use crate::request::{ORDER_ID, parse_id, parse_order_id};
 
-const CUSTOMER_ID: &[&str] = &["customerId", "customer_id"];
+/// The names under which a customer id comes; the first is the canonical one.
+pub const CUSTOMER_ID: &[&str] = &["customerId", "customer_id"];
 const ITEMS: &[&str] = &["items"];
-const ITEM_ID: &[&str] = &["itemId", "item_id", "productId", "product_id"];
+/// The names under which an item id comes.
+pub const ITEM_ID: &[&str] = &["itemId", "item_id", "productId", "product_id"];
 const QUANTITY: &[&str] = &["quantity"];
 const PRICE: &[&str] = &["price"];
-const TOTAL_AMOUNT: &[&str] = &["totalAmount", "total_amount"];
+/// The names under which the total comes.
+pub const TOTAL_AMOUNT: &[&str] = &["totalAmount", "total_amount"];
 const CURRENCY: &[&str] = &["currency"];
 
 /// The most pieces of one item.
@@ -80,7 +82,7 @@ fn sum(items: &[OrderItem]) -> Decimal {
 fn same_amount(given: Decimal, sum: Option<Decimal>) -> Result<(), String> {
     let Some(sum) = sum else { return Ok(()) };
     let tolerance = (sum * Decimal::new(1, 12)).max(Decimal::new(5, 3));
-    if (given - sum).abs() <= tolerance {
+    if given.checked_sub(sum).is_some_and(|difference| difference.abs() <= tolerance) {
         return Ok(());
     }
     let sum = sum.normalize();
@@ -154,6 +156,7 @@ mod tests {
             "#/totalAmount must be the sum of quantity times price, 1.3; this is 1.31; or leave it out"
         );
         assert!(order("\"1.3\"").is_err());
+        assert!(order("-7.922816251426433e28").is_err(), "its difference to the sum is beyond a decimal");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use order_events::{EventOutcome, EventReport, Position};
 use service_runtime::{Prefer, chain};
 use thiserror::Error;
@@ -16,7 +17,7 @@ use crate::config::OutcomeSettings;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer that was waited for may come this much later than the time is up.
-const ALLOWANCE: Duration = Duration::from_millis(500);
+pub const ALLOWANCE: Duration = Duration::from_millis(500);
 
 /// Why order-service cannot be asked.
 #[derive(Debug, Error)]
@@ -73,6 +74,10 @@ impl OrderService {
             match timeout_at(deadline + ALLOWANCE, self.ask(event, left)).await {
                 Ok(Ok(report)) if is_final(report.outcome) => return Some(report),
                 Ok(Ok(report)) => last = Some(report),
+                Ok(Err(error)) if is_for_good(&error) => {
+                    warn!(url = self.url, %event, error = chain(&error), "order-service knows no such event");
+                    return None;
+                }
                 Ok(Err(error)) => {
                     debug!(url = self.url, error = chain(&error), "order-service gives no answer");
                 }
@@ -94,6 +99,14 @@ impl OrderService {
         let request = self.http.get(format!("{}/events/{event}", self.url)).header(name, value);
         request.send().await?.error_for_status()?.json().await
     }
+}
+
+/// Whether asking again makes no sense: it is a service of another topic, for example.
+fn is_for_good(error: &reqwest::Error) -> bool {
+    error.status().is_some_and(|status| {
+        status.is_client_error()
+            && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+    })
 }
 
 fn is_final(outcome: EventOutcome) -> bool {

@@ -283,8 +283,11 @@ pub fn base_url(text: &str) -> Result<String, String> {
             Err("no credentials belong into it; those of the registry go into SCHEMA_REGISTRY_BASIC_AUTH"
                 .to_owned())
         }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            Err("an address without a question mark or # is expected".to_owned())
+        }
         Ok(_) => Ok(text.trim_end_matches('/').to_owned()),
-        Err(error) => Err(error.to_string()),
+        Err(_) => Err("http://host:port or https://host is expected".to_owned()),
     }
 }
 

@@ -15,7 +15,7 @@ pub const MAX_CHARS: usize = 128;
 #[schema(
     min_length = 1,
     max_length = 128,
-    pattern = r"^(?!\s*[0-9]{125,}\s*$)[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$",
+    pattern = r"^(?!\s*([0-9]{125,}|\.\.?)\s*$)[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$",
     example = "ORD-1001"
 )]
 pub struct OrderId(String);
@@ -32,6 +32,9 @@ impl OrderId {
         let id =
             if digits && !prefix.is_empty() { format!("{prefix}-{trimmed}") } else { trimmed.to_owned() };
         Self::check(&id)?;
+        if matches!(id.as_str(), "." | "..") {
+            return Err(OrderIdError::Dots);
+        }
         Ok(Self(id))
     }
 
@@ -102,6 +105,10 @@ pub enum OrderIdError {
     /// Control characters are kept for the service's own records.
     #[error("must not contain control characters")]
     ControlCharacter,
+    /// What in a path means the folder itself or the one above it, also when it is percent-encoded; only what a
+    /// person types.
+    #[error("must not be one or two dots: no URL could name it")]
+    Dots,
     /// More than [`MAX_CHARS`].
     #[error("must have at most {MAX_CHARS} characters, this has {count}")]
     TooLong {

@@ -1,7 +1,6 @@
 //! The description of the HTTP interface (OpenAPI), as far as it is not at the handlers.
 
 use order_events::OrderId;
-use serde::Serialize;
 use serde_json::Value;
 use service_runtime::openapi;
 use utoipa::openapi::OpenApi as Description;
@@ -26,10 +25,10 @@ pub(crate) fn describe(operations: &Description) -> Value {
 }
 
 /// A status that orders have, see `order_events::Status`.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum StatusName {
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described")]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum StatusName {
     New,
     Pending,
     Confirmed,

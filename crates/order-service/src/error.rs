@@ -15,12 +15,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const PROCESSED_SOON: Duration = Duration::from_secs(1);
 
 /// Every problem of this service's own.
-pub const PROBLEMS: [ProblemType; 12] = [
+pub const PROBLEMS: [ProblemType; 11] = [
     UNKNOWN_ORDER,
     UNKNOWN_TOPIC,
     UNKNOWN_PARTITION,
     NOT_PROCESSED,
-    NOT_READY,
     UNKNOWN_DEAD_LETTER,
     ALREADY_REDRIVEN,
     TOO_MANY_REDRIVES,
@@ -44,9 +43,6 @@ const NOT_PROCESSED: ProblemType = ProblemType {
     title: "The event is not processed yet",
     status: StatusCode::SERVICE_UNAVAILABLE,
 };
-
-const NOT_READY: ProblemType =
-    ProblemType { slug: "not-ready", title: "Not ready", status: StatusCode::SERVICE_UNAVAILABLE };
 
 const UNKNOWN_DEAD_LETTER: ProblemType =
     ProblemType { slug: "unknown-dead-letter", title: "No such dead letter", status: StatusCode::NOT_FOUND };
@@ -107,13 +103,7 @@ pub fn not_processed(position: &str) -> Problem {
 /// A defect of ours. The client is not told what it is; the log is.
 pub fn internal(error: impl std::error::Error) -> Problem {
     error!(%error, "a request failed");
-    let kind = ProblemType::of_status(StatusCode::INTERNAL_SERVER_ERROR);
-    Problem::new(kind, "Something failed here; the log says what, under the x-request-id.")
-}
-
-/// The service cannot answer yet.
-pub fn not_ready(reason: &str) -> Problem {
-    Problem::new(NOT_READY, format!("Not ready: {reason}.")).retry_after(RETRY_AFTER)
+    Problem::internal()
 }
 
 /// There is no letter at this offset.
@@ -186,5 +176,5 @@ pub fn letter_unreadable(error: SourceError) -> Problem {
         return internal(error);
     }
     warn!(%error, "a dead letter could not be read");
-    not_ready("the dead letter topic cannot be read")
+    Problem::not_ready("the dead letter topic cannot be read")
 }

@@ -4,18 +4,18 @@
 //! makes of its order, the pipeline commits that to the [`changelog`] in one transaction with the consumed
 //! offset, and only then the [`store`] shows it to [`routes`].
 
-pub mod api;
+mod api;
 pub mod asyncapi;
 pub mod changelog;
 pub mod config;
 pub mod dead_letters;
 pub mod error;
 pub mod event_key;
+pub mod fates;
 pub mod fold;
 pub mod metrics;
 pub mod order_view;
 pub mod outcome;
-pub mod outcomes;
 pub mod pipeline;
 pub mod processed;
 pub mod record;
@@ -35,6 +35,7 @@ use serde_json::Value;
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::server::{self, Patience};
+use service_runtime::shutdown;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -66,33 +67,38 @@ pub enum RunError {
     /// The pipeline's thread panicked.
     #[error("the pipeline ended without a word; the log has its panic")]
     PipelineLost,
+    /// The HTTP server panicked.
+    #[error("the HTTP server ended without a word; the log has its panic")]
+    ServerLost,
     /// The thread that reads the dead letters panicked.
     #[error("the follower of the dead letters ended without a word; the log has its panic")]
     FollowerLost,
 }
 
-/// Serves on `listener` until `shutdown`. Takes requests at once; it is ready when the orders are restored.
+/// Serves on `listener` until `stop`, which it also gives itself when it cannot go on. Takes requests at once; it is ready when the orders are restored.
 ///
 /// # Errors
 /// See [`RunError`]. A broker or a registry that is away is none: it is waited for.
-pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), RunError> {
+pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
     let mut metrics = Registry::default();
     let http_metrics = HttpMetrics::register(&mut metrics);
     let (view, status) = (ViewCell::default(), Status::new(config.orders.ready_max_lag));
     let event_metrics = EventMetrics::register(&mut metrics, view.clone(), status.clone());
-    let stop = shutdown.child_token();
     let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 
     let app = app::finish(routes::router(state, described(&config)), http_metrics, &config.http);
-    let patience = Patience { head: config.http.read_timeout, grace: config.shutdown_timeout };
-    let server = tokio::spawn(server::serve(listener, app, stop.clone(), patience));
+    let patience = Patience {
+        head: config.http.read_timeout,
+        write: config.http.write_timeout,
+        grace: config.shutdown_timeout,
+    };
+    let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
 
     let processed = process(&config, view, status, event_metrics, &stop).await;
     stop.cancel();
-    // The task does not fail: a panic in it has been logged already.
-    let _ = server.await;
+    let served = server.await.map_err(|_| RunError::ServerLost);
     info!("stopped");
-    processed
+    processed.and(served)
 }
 
 /// The description of the topics.

@@ -15,10 +15,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 async fn main() -> ExitCode {
     let given: Settings = settings::parse();
     if let Some(Command::Healthcheck) = given.command {
-        return probe::ready(given.port);
+        return probe::ready(given.bind, given.port);
     }
-    let config =
-        Config::new(given, std::env::vars()).unwrap_or_else(|error| settings::refuse(&error.to_string()));
+    let config = Config::new(given, settings::environment())
+        .unwrap_or_else(|error| settings::refuse(&error.to_string()));
     if let Err(error) = telemetry::init(&config.log) {
         settings::refuse(&error.to_string());
     }

@@ -7,7 +7,7 @@ use order_events::{EventOutcome, Reason};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::outcomes::{Fate, Outcomes};
+use crate::fates::{Fate, Outcomes};
 
 /// A handle; cheap to clone. One thread writes, any number read and wait.
 #[derive(Clone)]

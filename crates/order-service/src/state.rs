@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, OrderSettings};
 use crate::dead_letters::{Index, Lookup, Redriver};
-use crate::error;
 use crate::processed::{Known, Processed};
 use crate::status::Status;
 use crate::store::Store;
@@ -94,7 +93,7 @@ impl AppState {
     /// # Errors
     /// A 503 while the service boots.
     pub fn view(&self) -> Result<&View, Problem> {
-        self.view.get().ok_or_else(|| error::not_ready("the service is starting"))
+        self.view.get().ok_or_else(|| Problem::not_ready("the service is starting"))
     }
 
     /// What is shown, with everything that was there when the service started: what is missing does not exist.
@@ -106,7 +105,7 @@ impl AppState {
         if self.status.is_restored() {
             Ok(view)
         } else {
-            Err(error::not_ready("the orders are being restored from Kafka"))
+            Err(Problem::not_ready("the orders are being restored from Kafka"))
         }
     }
 
@@ -119,7 +118,7 @@ impl AppState {
         if letters.is_loaded() {
             Ok(letters)
         } else {
-            Err(error::not_ready("the dead letters are being read"))
+            Err(Problem::not_ready("the dead letters are being read"))
         }
     }
 

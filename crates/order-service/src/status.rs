@@ -104,7 +104,7 @@ impl Status {
 
     /// Whether the pipeline's thread still gives signs of life.
     pub fn is_live(&self) -> bool {
-        self.read(|inner| inner.last_beat.elapsed() < HUNG_AFTER)
+        self.read(|inner| inner.is_live())
     }
 
     /// Changes what is known of a partition.
@@ -138,6 +138,9 @@ impl Status {
     /// Why the service should get no requests just now, if so.
     pub fn unready_because(&self) -> Option<String> {
         self.read(|inner| {
+            if !inner.is_live() {
+                return Some("the pipeline gives no sign of life".to_owned());
+            }
             if let Some(reason) = inner.obstacles.values().next() {
                 return Some(reason.clone());
             }
@@ -156,6 +159,12 @@ impl Status {
 
     fn write(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Inner {
+    fn is_live(&self) -> bool {
+        self.last_beat.elapsed() < HUNG_AFTER
     }
 }
 
@@ -178,6 +187,18 @@ mod tests {
         assert_eq!(status.unready_because().unwrap(), "partition 1 lags by 190 records");
         status.change(1, |status| status.position = 100);
         assert_eq!(status.unready_because(), None);
+    }
+
+    #[test]
+    fn a_pipeline_that_hangs_is_not_ready() {
+        let status = Status::new(0);
+        status.restoring(1);
+        status.change(0, |status| status.restored = true);
+        assert_eq!((status.unready_because(), status.is_live()), (None, true));
+        status.write(|inner| inner.last_beat -= HUNG_AFTER);
+        assert_eq!(status.unready_because().unwrap(), "the pipeline gives no sign of life");
+        status.beat();
+        assert!(status.is_live());
     }
 
     #[test]

@@ -82,7 +82,8 @@ async fn serve(store: Store) -> u16 {
     let app = app::finish(routes::router(state, Value::Null), http, &config.http);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let patience = Patience { head: Duration::from_secs(10), grace: Duration::ZERO };
+    let patience =
+        Patience { head: Duration::from_secs(10), write: Duration::from_secs(10), grace: Duration::ZERO };
     tokio::spawn(server::serve(listener, app, stop, patience));
     port
 }

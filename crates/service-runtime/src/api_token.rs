@@ -54,10 +54,11 @@ pub(crate) async fn protect(State(token): State<ApiToken>, request: Request, nex
     let given = request.headers().typed_get::<Authorization<Bearer>>();
     let (detail, challenge) = match given {
         Some(Authorization(bearer)) if token.is(bearer.token()) => return next.run(request).await,
-        Some(_) => ("The token is not the right one.", "Bearer error=\"invalid_token\""),
-        None => {
-            ("This service needs a token for writes (curl: -H 'Authorization: Bearer <token>').", "Bearer")
-        }
+        Some(_) => ("The token is not the right one.", "Bearer realm=\"orders\", error=\"invalid_token\""),
+        None => (
+            "This service needs a token for writes (curl: -H 'Authorization: Bearer <token>').",
+            "Bearer realm=\"orders\"",
+        ),
     };
     let problem = Problem::new(ProblemType::UNAUTHORIZED, detail);
     problem.header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)).into_response()

@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
+use axum::http::response::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -14,15 +16,14 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 use tracing::error;
 
+use crate::body_limit::{self, BODY_LIMIT};
 use crate::deadline::{self, Deadlines};
+use crate::input::Json;
 use crate::limits::HttpArgs;
 use crate::observe::{HttpMetrics, observe, tell_route};
 use crate::problem::{Problem, ProblemType};
 use crate::rate_limit::{self, Rates};
-use crate::{api_token, cors, overload};
-
-/// The largest body that is read, in bytes.
-pub const BODY_LIMIT: usize = 1024 * 1024;
+use crate::{api_token, cors, host, overload};
 
 /// How much of a plain error text is passed on.
 const MAX_PLAIN_TEXT: usize = 1024;
@@ -35,10 +36,12 @@ const COMPRESS_FROM: u16 = 1024;
 pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs) -> Router {
     let routes = routes
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(body_limit::check))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(tell_route));
     // What the router itself says (404, the Allow of a 405) is known only outside of it.
     let outside = limited(Router::new().fallback_service(routes), args)
+        .layer(from_fn(host::check))
         .layer(from_fn(explain))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM)));
     let outside = match args.cors_allowed_origins.as_slice() {
@@ -80,23 +83,12 @@ async fn explained(method: &Method, uri: &Uri, response: Response) -> Response {
         return response;
     }
     let (mut parts, plain) = response.into_parts();
-    let detail = match status {
-        StatusCode::NOT_FOUND => format!("There is nothing at {}.", uri.path()),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            let allowed = parts.headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok());
-            not_allowed(method, uri.path(), allowed)
-        }
-        StatusCode::PAYLOAD_TOO_LARGE => format!("The body is larger than {BODY_LIMIT} bytes."),
-        StatusCode::INTERNAL_SERVER_ERROR => {
-            "Something failed here; the log says what, under the x-request-id.".into()
-        }
-        _ => match body::to_bytes(plain, MAX_PLAIN_TEXT).await {
-            Ok(text) if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
-            _ => ProblemType::of_status(status).title.to_owned(),
-        },
+    let problem = if status == StatusCode::INTERNAL_SERVER_ERROR {
+        Problem::internal()
+    } else {
+        Problem::new(ProblemType::of_status(status), detail(method, uri, &parts, plain).await)
     };
-    let problem = Problem::new(ProblemType::of_status(status), detail).into_response();
-    let (new_parts, body) = problem.into_parts();
+    let (new_parts, body) = problem.into_response().into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(new_parts.headers);
     if status == StatusCode::PAYLOAD_TOO_LARGE {
@@ -104,6 +96,24 @@ async fn explained(method: &Method, uri: &Uri, response: Response) -> Response {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Response::from_parts(parts, body)
+}
+
+/// What a person should know of an error that no handler has explained.
+async fn detail(method: &Method, uri: &Uri, parts: &Parts, plain: Body) -> String {
+    match parts.status {
+        StatusCode::NOT_FOUND => {
+            format!("There is nothing at {}; /docs shows what there is.", Json::Text(uri.path().to_owned()))
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allowed = parts.headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+            not_allowed(method, uri.path(), allowed)
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => format!("The body is larger than {BODY_LIMIT} bytes."),
+        _ => match body::to_bytes(plain, MAX_PLAIN_TEXT).await {
+            Ok(text) if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
+            _ => ProblemType::of_status(parts.status).title.to_owned(),
+        },
+    }
 }
 
 /// Whether a handler has said in JSON what is wrong: as a problem, or as a health report.
@@ -128,9 +138,8 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
     use axum::extract::ConnectInfo;
-    use axum::http::Request;
+    use axum::http::{Request, Version};
     use axum::routing::{get, post};
     use clap::Parser;
     use futures_util::FutureExt;
@@ -175,7 +184,8 @@ mod tests {
     }
 
     async fn call(method: &str, path: &str, body: impl Into<Body>) -> (Response, Value) {
-        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        let request =
+            Request::builder().method(method).uri(path).header("host", "x").body(body.into()).unwrap();
         let response = app(&mut Registry::default()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body::to_bytes(body, usize::MAX).await.unwrap();
@@ -185,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn errors_that_axum_makes_are_problems_too() {
         let cases = [
-            ("GET", "/nowhere?x=1", 404, "There is nothing at /nowhere."),
+            ("GET", "/nowhere?x=1", 404, "There is nothing at \"/nowhere\"; /docs shows what there is."),
             ("DELETE", "/orders", 405, "DELETE is not possible at /orders; use POST."),
             ("GET", "/teapot", 418, "short and stout"),
         ];
@@ -213,8 +223,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_keeps_the_id_that_its_client_chose() {
-        let request =
-            |id: &str| Request::builder().uri("/teapot").header(REQUEST_ID, id).body(Body::empty()).unwrap();
+        let request = |id: &str| {
+            Request::builder()
+                .uri("/teapot")
+                .header("host", "x")
+                .header(REQUEST_ID, id)
+                .body(Body::empty())
+                .unwrap()
+        };
         let app = app(&mut Registry::default());
         let response = app.clone().oneshot(request("mine")).await.unwrap();
         assert_eq!(response.headers()[REQUEST_ID], "mine");
@@ -227,7 +243,7 @@ mod tests {
         let mut registry = Registry::default();
         let app = app(&mut registry);
         for path in ["/teapot", "/nowhere/1", "/nowhere/2"] {
-            app.clone().oneshot(Request::builder().uri(path).body(Body::empty()).unwrap()).await.unwrap();
+            app.clone().oneshot(request("GET", path, &[])).await.unwrap();
         }
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
@@ -255,7 +271,7 @@ mod tests {
     }
 
     fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method).uri(path).header("host", "x");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -279,7 +295,7 @@ mod tests {
         let codes: Vec<u16> = answers.await.into_iter().map(|(status, _)| status).collect();
         assert_eq!(codes, [200, 401, 401, 401, 200]);
         let refused = app.oneshot(request("POST", "/orders", &[])).await.unwrap();
-        assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"orders\"");
     }
 
     #[tokio::test]
@@ -294,6 +310,28 @@ mod tests {
         let answers = statuses(&app, requests).await;
         assert_eq!(answers[2], (429, "too-many-requests".to_owned()));
         assert_eq!((answers[1].0, answers[3].0), (200, 200));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_for_one_host() {
+        let app = app(&mut Registry::default());
+        let host = |hosts: &[&str], version| {
+            let mut request = Request::builder().uri("/large").version(version);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            request.body(Body::empty()).unwrap()
+        };
+        let requests = vec![
+            host(&["a:8000"], Version::HTTP_11),
+            host(&[""], Version::HTTP_11),
+            host(&[], Version::HTTP_10),
+            host(&[], Version::HTTP_11),
+            host(&["a", "b"], Version::HTTP_10),
+            host(&["a b/@"], Version::HTTP_11),
+        ];
+        let codes: Vec<u16> = statuses(&app, requests).await.into_iter().map(|(status, _)| status).collect();
+        assert_eq!(codes, [200, 200, 200, 400, 400, 400]);
     }
 
     #[tokio::test]
@@ -312,7 +350,7 @@ mod tests {
     async fn an_answer_and_a_body_have_their_time() {
         let app = app(&mut Registry::default());
         let slow = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
-        let slow = Request::builder().method("POST").uri("/orders").body(slow).unwrap();
+        let slow = Request::builder().method("POST").uri("/orders").header("host", "x").body(slow).unwrap();
         let answers = statuses(&app, vec![request("GET", "/never", &[]), slow]).await;
         assert_eq!(answers, [(503, "timed-out".to_owned()), (408, "slow-request".to_owned())]);
     }
@@ -323,7 +361,8 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Some((Ok::<_, std::io::Error>("x"), ()))
         });
-        let drips = Request::builder().method("POST").uri("/orders").body(Body::from_stream(drip)).unwrap();
+        let drips = Request::builder().method("POST").uri("/orders").header("host", "x");
+        let drips = drips.body(Body::from_stream(drip)).unwrap();
         assert_eq!(statuses(&app(&mut Registry::default()), vec![drips]).await[0].0, 408);
     }
 

@@ -41,7 +41,12 @@ impl Conditional {
             (Some(known), Ok(tag)) => known.precondition_passes(&tag),
             _ => true,
         };
-        let headers = [(header::ETAG, text), (header::CACHE_CONTROL, "no-cache".to_owned())];
+        let headers = [
+            (header::ETAG, text),
+            (header::CACHE_CONTROL, "no-cache".to_owned()),
+            // A 304 says it as the 200 does (RFC 9110, section 15.4.5), which compression sees to.
+            (header::VARY, "accept-encoding".to_owned()),
+        ];
         if is_news {
             let media_type = HeaderValue::from_static("application/json");
             (headers, [(header::CONTENT_TYPE, media_type)], json).into_response()

@@ -52,8 +52,8 @@ fn slow(limit: Duration) -> Response {
 
 fn too_long(limit: Duration) -> Response {
     let detail = format!(
-        "There was no answer after {limit:?}; whether a write was carried out is not known. Sending it again \
-         is safe with the same Idempotency-Key."
+        "There was no answer after {limit:?}; whether a write was carried out is not known. An order that is sent \
+         again with the same Idempotency-Key is made once."
     );
     Problem::new(ProblemType::TIMED_OUT, detail).retry_after(RETRY_AFTER).into_response()
 }

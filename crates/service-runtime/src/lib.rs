@@ -7,9 +7,11 @@
 pub mod api_docs;
 mod api_token;
 pub mod app;
+mod body_limit;
 pub mod conditional;
 mod cors;
 mod deadline;
+mod host;
 pub mod input;
 pub mod limits;
 pub mod observe;
@@ -28,17 +30,21 @@ pub mod telemetry;
 use std::error::Error;
 use std::process::ExitCode;
 
+use tracing::error;
+
 pub use api_token::ApiToken;
 pub use conditional::Conditional;
 pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
 
-/// The last word of a service: success, or one line that says why it cannot go on.
+/// The last word of a service: success, or why it cannot go on, in the log and as one line on standard error.
 pub fn exit<E: Error>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            settings::complain(&chain(&error));
+            let reason = chain(&error);
+            error!(reason, "the service cannot go on");
+            settings::complain(&reason);
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use clap::Args;
+use url::Url;
 
 use crate::api_token::ApiToken;
 use crate::prefer::MAX_WAIT;
@@ -17,6 +18,10 @@ pub struct HttpArgs {
     /// How long a client may take to send a request's head, and again for its body.
     #[arg(long, env = "READ_TIMEOUT", default_value = "10s", value_parser = positive_duration)]
     pub read_timeout: Duration,
+
+    /// How long a client may take nothing of its answer, before it is let go.
+    #[arg(long, env = "WRITE_TIMEOUT", default_value = "30s", value_parser = positive_duration)]
+    pub write_timeout: Duration,
 
     /// How long an answer may take; more than the 30s that a client may ask to wait.
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "60s", value_parser = request_timeout)]
@@ -49,11 +54,9 @@ fn request_timeout(text: &str) -> Result<Duration, String> {
 /// As browsers send it (RFC 6454, section 6.1): scheme and host, and a port if it is not the usual one.
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let text = text.trim();
-    let is_origin = text == "*"
-        || ["http://", "https://"].iter().any(|scheme| {
-            let host = text.strip_prefix(scheme).unwrap_or_default();
-            !host.is_empty() && !host.contains(['/', '@', '?', '#', '*'])
-        });
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https");
+    let url = Url::parse(text).ok().filter(is_web);
+    let is_origin = text == "*" || url.is_some_and(|url| url.origin().ascii_serialization() == text);
     let value = HeaderValue::try_from(text).ok().filter(|_| is_origin);
     value.ok_or_else(|| "origins such as https://shop.example are expected, without a path; or *".to_owned())
 }
@@ -67,7 +70,16 @@ mod tests {
         for good in ["*", "https://shop.example", " http://localhost:3000"] {
             assert!(origin(good).is_ok(), "{good}");
         }
-        for bad in ["", "shop.example", "https://shop.example/", "https://*.example", "https://"] {
+        for bad in [
+            "",
+            "shop.example",
+            "https://shop.example/",
+            "https://shop.example:443",
+            "https://a b",
+            "http://a:99999",
+            "ftp://a",
+            "https://",
+        ] {
             assert!(origin(bad).is_err(), "{bad}");
         }
     }

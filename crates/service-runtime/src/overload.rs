@@ -18,10 +18,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Whether a path is one that operators look at. It must answer most of all when the service is busy.
 pub(crate) fn is_probe(path: &str) -> bool {
-    path == "/metrics" || path == "/health" || path.starts_with("/health/")
+    matches!(path, "/metrics" | "/health" | "/health/live" | "/health/ready")
 }
 
-/// Middleware: runs the request if there is room for it. It takes its room until its answer is sent.
+/// Middleware: runs the request if there is room for it. It takes its room until its answer is made; one that is
+/// made while it is sent, until it is sent.
 pub(crate) async fn shed(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     if is_probe(request.uri().path()) {
         return next.run(request).await;

@@ -20,18 +20,16 @@ pub struct Prefer {
 }
 
 impl Prefer {
-    /// The preference among a request's headers. Of several, the first one counts.
+    /// The preference among a request's headers. Of several, only the first one counts (RFC 7240, section 2).
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let values = headers.get_all(PREFER).into_iter().filter_map(|value| value.to_str().ok());
-        let wait = values.flat_map(|value| value.split(',')).find_map(|preference| {
+        let values = headers.get_all(PREFER).into_iter();
+        let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let first = values.iter().flat_map(|value| preferences(value)).find_map(|preference| {
             let token = preference.split(';').next()?;
-            let (name, value) = token.split_once('=')?;
-            if !name.trim().eq_ignore_ascii_case("wait") {
-                return None;
-            }
-            value.trim().trim_matches('"').parse().ok()
+            let (name, value) = token.split_once('=').unwrap_or((token, ""));
+            name.trim().eq_ignore_ascii_case("wait").then(|| seconds(value))
         });
-        Self { wait: wait.map(|seconds: u64| seconds.min(MAX_WAIT)) }
+        Self { wait: first.flatten() }
     }
 
     /// How long the client is willing to wait, if it said so.
@@ -44,12 +42,28 @@ impl Prefer {
         self.wait.map(|seconds| [(PREFERENCE_APPLIED, format!("wait={seconds}"))])
     }
 
-    /// The preference as a request's header; whole seconds, rounded up.
+    /// The preference as a request's header; whole seconds, rounded to the nearest.
     pub fn header(wait: Duration) -> (HeaderName, HeaderValue) {
-        let seconds = wait.as_millis().div_ceil(1000);
+        let seconds = wait.as_secs_f64().round();
         let value = HeaderValue::try_from(format!("wait={seconds}"));
         (PREFER, value.unwrap_or(HeaderValue::from_static("wait=0")))
     }
+}
+
+/// The preferences in one header: a comma between quotation marks is part of one.
+fn preferences(value: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    value.split(move |character| {
+        is_quoted ^= character == '"';
+        character == ',' && !is_quoted
+    })
+}
+
+/// Any number of digits is a number, and the largest ones are no more than the most.
+fn seconds(value: &str) -> Option<u64> {
+    let digits = value.trim().trim_matches('"');
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(MAX_WAIT).min(MAX_WAIT))
 }
 
 impl<S: Sync> FromRequestParts<S> for Prefer {
@@ -79,11 +93,15 @@ mod tests {
         assert_eq!(wait(&["return=minimal", "wait=3"]), Some(3));
         assert_eq!(wait(&["wait=1, wait=2"]), Some(1));
         assert_eq!(wait(&["wait=86400"]), Some(MAX_WAIT));
+        assert_eq!(wait(&["wait=99999999999999999999"]), Some(MAX_WAIT));
+        assert_eq!(wait(&["foo=\"a, wait=1\", wait=2"]), Some(2));
     }
 
     #[test]
     fn what_is_no_wait_is_passed_over() {
-        for other in ["respond-async", "wait", "wait=", "wait=soon", "wait=-1", "waiting=5"] {
+        for other in
+            ["respond-async", "wait", "wait=", "wait=soon", "wait=-1", "waiting=5", "wait=soon, wait=5"]
+        {
             assert_eq!(wait(&[other]), None, "{other}");
         }
         assert_eq!(Prefer::default().applied(), None);

@@ -5,11 +5,35 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::prefer::Prefer;
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// How many faults `detail` tells; `errors` has all of them.
+const MAX_TOLD: usize = 10;
+
+/// RFC 3986, section 3.5.
+const NOT_IN_FRAGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// When a service that is not ready may be asked again.
+const NOT_READY_RETRY: Duration = Duration::from_secs(2);
 
 /// A kind of problem. One constant each, so that a client can rely on `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +71,10 @@ impl ProblemType {
     pub const OVERLOADED: Self =
         Self { slug: "overloaded", title: "The service is busy", status: StatusCode::SERVICE_UNAVAILABLE };
 
+    /// The service cannot answer yet, or just now.
+    pub const NOT_READY: Self =
+        Self { slug: "not-ready", title: "Not ready", status: StatusCode::SERVICE_UNAVAILABLE };
+
     /// The answer was not there within `REQUEST_TIMEOUT`.
     pub const TIMED_OUT: Self = Self {
         slug: "timed-out",
@@ -55,12 +83,13 @@ impl ProblemType {
     };
 
     /// The problems that any request may get from any service, beside those that are only their status.
-    pub const SHARED: [Self; 6] = [
+    pub const SHARED: [Self; 7] = [
         Self::INVALID_REQUEST,
         Self::UNAUTHORIZED,
         Self::SLOW_REQUEST,
         Self::TOO_MANY_REQUESTS,
         Self::OVERLOADED,
+        Self::NOT_READY,
         Self::TIMED_OUT,
     ];
 
@@ -107,9 +136,15 @@ pub struct Fault {
 impl Fault {
     /// A fault of a field of the body.
     pub fn body(field: &str, detail: impl Into<String>) -> Self {
-        // RFC 6901: a tilde and a slash are escaped.
+        // RFC 6901: a tilde and a slash are escaped, and then what is not allowed in a URI's fragment.
         let field = field.replace('~', "~0").replace('/', "~1");
+        let field = utf8_percent_encode(&field, NOT_IN_FRAGMENT);
         Self { pointer: format!("#/{field}"), detail: detail.into() }
+    }
+
+    /// A fault of the body as a whole.
+    pub fn whole_body(detail: impl Into<String>) -> Self {
+        Self { pointer: "#".to_owned(), detail: detail.into() }
     }
 
     /// A fault of a query parameter.
@@ -144,10 +179,25 @@ impl Problem {
 
     /// A 400 with all of the request's faults.
     pub fn invalid(errors: Vec<Fault>) -> Self {
-        let told: Vec<_> = errors.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+        let told = errors.iter().take(MAX_TOLD).map(|fault| format!("{} {}", fault.pointer, fault.detail));
+        let mut told: Vec<_> = told.collect();
+        if errors.len() > MAX_TOLD {
+            told.push(format!("and {} more", errors.len() - MAX_TOLD));
+        }
         let mut problem = Self::new(ProblemType::INVALID_REQUEST, told.join("; "));
         problem.0.errors = errors;
         problem
+    }
+
+    /// A 503 of a service that cannot answer yet, or just now; `reason` is half a sentence.
+    pub fn not_ready(reason: &str) -> Self {
+        Self::new(ProblemType::NOT_READY, format!("Not ready: {reason}.")).retry_after(NOT_READY_RETRY)
+    }
+
+    /// A 500: a defect of ours. The client is not told what it is; the log is, by who makes this.
+    pub fn internal() -> Self {
+        let kind = ProblemType::of_status(StatusCode::INTERNAL_SERVER_ERROR);
+        Self::new(kind, "Something failed here; the log says what, under the x-request-id.")
     }
 
     /// When it is worth trying again, rounded up to seconds (RFC 9110, section 10.2.3).

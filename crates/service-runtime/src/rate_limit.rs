@@ -1,6 +1,6 @@
-//! `RATE_LIMIT`: so many requests a second for each client's address.
+//! `RATE_LIMIT`: so many requests a second for each client's address, or its network for IPv6.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,17 @@ impl Rates {
         if requests.fetch_add(1, Ordering::Relaxed) % REQUESTS_BETWEEN_CLEANUPS == 0 {
             limiter.retain_recent();
         }
-        limiter.check_key(&client).map_err(|until| until.wait_time_from(DefaultClock::default().now()))
+        limiter
+            .check_key(&network(client))
+            .map_err(|until| until.wait_time_from(DefaultClock::default().now()))
+    }
+}
+
+/// A client has a whole /64 of IPv6 addresses to choose from (RFC 6177).
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -70,5 +80,13 @@ mod tests {
         let wait = rates.take(one).unwrap_err();
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
         assert!(rates.take(other).is_ok());
+        assert!(rates.take("::ffff:10.0.0.1".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_share() {
+        let rates = Rates::new(NonZeroU32::new(1).unwrap());
+        let take = |address: &str| rates.take(address.parse().unwrap()).is_ok();
+        assert!(take("2001:db8::1") && !take("2001:db8::2") && take("2001:db8:0:1::1"));
     }
 }

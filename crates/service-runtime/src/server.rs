@@ -15,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
@@ -45,6 +46,8 @@ pub struct Patience {
     /// For the head of a request, from the moment at which the connection is free for one. A client that takes
     /// longer is let go (the attack is called Slowloris), and so is one that has nothing to ask.
     pub head: Duration,
+    /// For a client that takes nothing of its answer: it holds memory and one of the places for requests.
+    pub write: Duration,
     /// For running requests, when the server is to stop.
     pub grace: Duration,
 }
@@ -60,7 +63,6 @@ fn raise_file_limit() {
 
 /// Serves until `shutdown`, then takes no new connection and lets those that are open finish their requests.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken, patience: Patience) {
-    let Patience { head, grace } = patience;
     raise_file_limit();
     if let Ok(address) = listener.local_addr() {
         info!(%address, "listening");
@@ -68,7 +70,7 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationTok
     let connections = GracefulShutdown::new();
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, peer)) => spawn(stream, peer, &app, head, &connections),
+            Ok((stream, peer)) => spawn(stream, peer, &app, patience, &connections),
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -76,12 +78,19 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationTok
         }
     }
     drop(listener);
+    let grace = patience.grace;
     if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
         warn!(?grace, "requests were still running when the time was up");
     }
 }
 
-fn spawn(stream: TcpStream, peer: SocketAddr, app: &Router, head: Duration, connections: &GracefulShutdown) {
+fn spawn(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: &Router,
+    patience: Patience,
+    connections: &GracefulShutdown,
+) {
     // An answer is written at once and not held back for more (Nagle).
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection was gone at once");
@@ -91,10 +100,12 @@ fn spawn(stream: TcpStream, peer: SocketAddr, app: &Router, head: Duration, conn
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     }));
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(patience.write));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(patience.head)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let connection = connections.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -105,13 +116,19 @@ fn spawn(stream: TcpStream, peer: SocketAddr, app: &Router, head: Duration, conn
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use axum::routing::get;
+    use futures_util::{StreamExt, stream};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
 
     use super::*;
 
-    const PATIENCE: Patience = Patience { head: Duration::from_secs(5), grace: Duration::from_secs(5) };
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(5),
+        write: Duration::from_millis(200),
+        grace: Duration::from_secs(5),
+    };
 
     #[tokio::test]
     async fn a_request_that_runs_is_finished_and_no_new_connection_is_taken() {
@@ -144,6 +161,35 @@ mod tests {
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with("done"), "{answer}");
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+        struct Sent(CancellationToken);
+        impl Drop for Sent {
+            fn drop(&mut self) {
+                self.0.cancel();
+            }
+        }
+        let over = CancellationToken::new();
+        let given_up = over.clone();
+        // More than any buffer takes.
+        let handler = move || async move {
+            let endless = stream::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 65_536]));
+            let sent = Sent(given_up);
+            Body::from_stream(endless.inspect(move |_| _ = &sent))
+        };
+        let listener = bind([127, 0, 0, 1].into(), 0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let app = Router::new().route("/", get(handler));
+        let server = tokio::spawn(serve(listener, app, stop.clone(), PATIENCE));
+
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        tokio::time::timeout(PATIENCE.grace, over.cancelled()).await.unwrap();
+        stop.cancel();
         server.await.unwrap();
     }
 

@@ -1,8 +1,10 @@
 //! When to stop.
 
+use std::future::Future;
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -24,4 +26,26 @@ pub fn on_signal() -> io::Result<CancellationToken> {
         stop.cancel();
     });
     Ok(token)
+}
+
+/// Runs a task that the service cannot do without: when it ends, by a panic as well, `stop` is cancelled.
+pub fn spawn(stop: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    let stop = stop.clone().drop_guard();
+    tokio::spawn(async move {
+        let _stop = stop;
+        task.await;
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_stops_the_service() {
+        let stop = CancellationToken::new();
+        let task = spawn(&stop, async { panic!("a defect") });
+        stop.cancelled().await;
+        assert!(task.await.unwrap_err().is_panic());
+    }
 }

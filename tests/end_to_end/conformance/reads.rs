@@ -7,7 +7,37 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(pages());
     rows.extend(ids());
     rows.extend(events());
+    rows.extend(dead_letters());
     rows
+}
+
+fn dead_letters() -> Vec<Row> {
+    let redrive = |promise, path: &str| orders(promise, path).method("POST");
+    vec![
+        orders("dead letters, counted", "/dlq/stats").is(".total_messages", "number").is(".topic", "string"),
+        orders("dead letters, the newest first", "/dlq/messages?limit=1&reason=unknown_order")
+            .json(".count", 1)
+            .json(".limit", 1)
+            .json(".messages[0].orderId", "nobody")
+            .json(".messages[0].error_category", "NO_RETRY_DLQ")
+            .json(".messages[0].event.payload.status", "shipped"),
+        orders("every fault of a page", "/dlq/messages?limit=1001&offset=-1&category=X&reason=y&orderId=%20")
+            .faults(&["?limit", "?offset", "?category", "?reason", "?orderId"]),
+        orders("a dead letter that is none", "/dlq/messages/999999").problem(404, "unknown-dead-letter"),
+        orders("no offset at all", "/dlq/messages/%ff").faults(&["{dlq_offset}"]),
+        redrive("what belongs into the body is not passed over", "/dlq/redrive?dryRun=true&limit=1")
+            .faults(&["?dryRun", "?limit"]),
+        redrive("two words are none", "/dlq/redrive")
+            .json_body(r#"{"dryRun": true, "dryRun": false}"#)
+            .faults(&["#/dryRun"]),
+        redrive("a typing mistake is no filter", "/dlq/redrive")
+            .json_body(r#"{"resaon": "x", "limit": 0, "category": 1}"#)
+            .faults(&["#/resaon", "#/limit", "#/category"]),
+        redrive("no object", "/dlq/redrive").json_body("[]").faults(&["#"]),
+        redrive("every fault of a redrive", "/dlq/messages/abc/redrive")
+            .json_body(r#"{"force": 1}"#)
+            .faults(&["{dlq_offset}", "#/force"]),
+    ]
 }
 
 fn one_order() -> Vec<Row> {
@@ -39,12 +69,19 @@ fn one_order() -> Vec<Row> {
         orders("a poller that has it already", "/orders/C-1")
             .with("if-none-match", "*")
             .gives(304)
-            .header("etag", "W/\"*\""),
+            .header("etag", "W/\"*\"")
+            .header("vary", "accept-encoding"),
         orders("nobody's order", "/orders/nobody").problem(404, "unknown-order"),
         orders("nobody's order", "/order-details?orderId=nobody").problem(404, "unknown-order"),
         orders("no id", "/order-details").faults(&["?orderId"]),
         orders("two ids", "/order-details?orderId=a&order_id=b&position=x")
             .faults(&["?orderId", "?position"]),
+        orders("an id that is no UTF-8", "/orders/%ff").faults(&["{orderId}"]),
+        orders("an id that is no UTF-8", "/order-details?orderId=%ff").problem(400, "invalid-request"),
+        orders("a head without a body", "/orders/W-1")
+            .method("HEAD")
+            .header("etag", "W/\"*\"")
+            .header("content-type", "application/json"),
         orders("a bad id and position", "/orders/%20?position=1").faults(&["{orderId}", "?position"]),
         orders("as an event of no partition has left it", "/orders/C-1?position=77:1")
             .problem(404, "unknown-partition"),
@@ -101,6 +138,7 @@ fn ids() -> Vec<Row> {
             .header("content-encoding", "gzip"),
         orders("a topic of somebody else", "/getAllOrderIdsFromTopic?topic=others")
             .problem(404, "unknown-topic"),
+        orders("a blank topic", "/getAllOrderIdsFromTopic?topic=%20").faults(&["?topic"]),
         orders("no topic", "/getAllOrderIdsFromTopic?limit=x").faults(&["?topic", "?limit"]),
     ]);
     rows
@@ -115,6 +153,7 @@ fn events() -> Vec<Row> {
             .is(".outcome", "string"),
         orders("a topic of somebody else", "/events/others/0/0").problem(404, "unknown-topic"),
         orders("no such partition", "/events/order-events/77/0").problem(404, "unknown-partition"),
+        orders("a place that is no UTF-8", "/events/order-events/%ff/0").faults(&["{partition}"]),
         orders("no place at all", "/events/order-events/a/-1").faults(&["{partition}", "{offset}"]),
     ]
 }

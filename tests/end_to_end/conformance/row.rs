@@ -1,6 +1,6 @@
 //! One promise: a request and what its answer must be.
 
-use end_to_end_tests::{Answer, Service, jq};
+use end_to_end_tests::{Answer, Service, at, jq};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -26,6 +26,8 @@ pub(super) enum To {
 enum Check {
     /// The value at a path like jq's.
     Json(&'static str, Value),
+    /// There is nothing at a path like jq's.
+    NoJson(&'static str),
     /// What is at a path like jq's has this type.
     Type(&'static str, &'static str),
     /// A header; `*` stands for anything.
@@ -81,6 +83,11 @@ impl Row {
 
     pub(super) fn json(mut self, path: &'static str, value: impl Into<Value>) -> Self {
         self.checks.push(Check::Json(path, value.into()));
+        self
+    }
+
+    pub(super) fn no_json(mut self, path: &'static str) -> Self {
+        self.checks.push(Check::NoJson(path));
         self
     }
 
@@ -149,10 +156,12 @@ impl Check {
             kinds.iter().zip(names).find(|(is, _)| **is).map_or("other", |(_, name)| name)
         };
         match self {
-            Self::Json(path, expected) => {
-                let found = jq(&answer.json, path);
-                (found != expected).then(|| format!("{path} is {found}, not {expected}"))
-            }
+            Self::Json(path, expected) => match at(&answer.json, path) {
+                None => Some(format!("{path} is missing")),
+                Some(found) if found != expected => Some(format!("{path} is {found}, not {expected}")),
+                Some(_) => None,
+            },
+            Self::NoJson(path) => at(&answer.json, path).map(|found| format!("{path} is {found}")),
             Self::Type(path, kind) => {
                 let found = wrong(jq(&answer.json, path));
                 (found != *kind).then(|| format!("{path} is {found}, not {kind}"))

@@ -1,17 +1,64 @@
-//! `POST /create-order`: an id and a number of items become a whole order and its CREATE event.
+//! `POST /create-order`: an id and a number of items become an order; `POST /orders`: a whole order. Both become a
+//! CREATE event.
 
+use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use service_runtime::Problem;
+use order_events::{EventOutcome, OrderEvent, TraceContext};
+use serde::Serialize;
 use service_runtime::input::Body;
+use service_runtime::{Prefer, Problem};
+use tracing::info;
+use utoipa::{IntoResponses, ToSchema};
+use uuid::Uuid;
 
-use super::created::{CreateResponses, create};
-use super::write::WriteHeaders;
-use crate::api::{CreateOrderRequest, WriteParameters};
-use crate::idempotency::event_id;
+use super::Kafka;
+use super::write::{WriteHeaders, publish};
+use crate::api::{CreateOrderRequest, NewOrderRequest, WriteParameters};
+use crate::idempotency::{self, event_id};
+use crate::new_order::NewOrder;
+use crate::order::OrderView;
 use crate::state::AppState;
 use crate::{order, request};
+
+/// A new order is in the log.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Created<'a> {
+    message: &'static str,
+    order_id: &'a str,
+    order: Option<OrderView<'a>>,
+    event_id: String,
+    kafka: Kafka,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<EventOutcome>,
+}
+
+/// What a new order is answered with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+enum CreateResponses {
+    /// The event is in the log; with `Prefer: wait`, `outcome` tells what became of it.
+    #[response(status = 201, headers(("location" = String, description = "The order, at order-service.")))]
+    Created(Created<'static>),
+    /// The time to wait is up: the event is in the log, but not processed yet.
+    #[response(status = 202, headers(("location" = String, description = "Tells what becomes of the event.")))]
+    Pending(Created<'static>),
+    /// `duplicate-order`: only with `Prefer: wait`.
+    #[response(status = 409)]
+    Duplicate,
+    /// `idempotency-key-reused`: only with `Prefer: wait`.
+    #[response(status = 422)]
+    KeyReused,
+    /// `dead-lettered`: only with `Prefer: wait`.
+    #[response(status = 500)]
+    DeadLettered,
+    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be.
+    #[response(status = 503)]
+    NotPublished,
+}
 
 /// Makes an order with an id and a number of items; the rest of it is made up.
 #[utoipa::path(
@@ -34,4 +81,53 @@ pub(super) async fn create_order(
     let id = event_id(&order_id, key.as_ref());
     let event = order::created(&order_id, items, id, Timestamp::now());
     create(&state, &event, id, prefer, trace).await
+}
+
+/// Makes a whole order.
+#[utoipa::path(
+    post, path = "/orders", request_body = NewOrderRequest,
+    params(WriteParameters),
+    responses(CreateResponses),
+    tag = "orders",
+)]
+pub(super) async fn place_order(
+    State(state): State<AppState>,
+    WriteHeaders { key, prefer, trace }: WriteHeaders,
+    mut body: Body,
+) -> Result<Response, Problem> {
+    let key = body.checked(key);
+    let settings = &state.orders;
+    let order = NewOrder::read(&mut body.fields(), &settings.order_id_prefix, settings.max_items);
+    let (key, order) = body.finish(key.zip(order))?;
+
+    let order_id = match &order.order_id {
+        Some(chosen) => chosen.clone(),
+        None => idempotency::order_id(&settings.order_id_prefix, key.as_ref()),
+    };
+    let id = event_id(&order_id, key.as_ref());
+    let event = order::placed(&order_id, order, Timestamp::now());
+    create(&state, &event, id, prefer, trace).await
+}
+
+/// Publishes the CREATE `event` of a new order, and tells the client of it.
+async fn create(
+    state: &AppState,
+    event: &OrderEvent,
+    event_id: Uuid,
+    prefer: Prefer,
+    trace: TraceContext,
+) -> Result<Response, Problem> {
+    let published = publish(state, event, event_id, prefer, trace).await?;
+    let order_id = event.order_id.as_str();
+    info!(order_id, %event_id, position = %published.position, "order created");
+    let (status, location) = (published.status(StatusCode::CREATED), published.location(state, order_id));
+    let created = Created {
+        message: "Order created and published",
+        order_id,
+        order: OrderView::of(event),
+        event_id: event_id.to_string(),
+        kafka: published.position.into(),
+        outcome: published.outcome,
+    };
+    Ok((status, location, prefer.applied(), Json(created)).into_response())
 }

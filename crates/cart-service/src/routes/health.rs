@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use service_runtime::{Problem, ProblemType};
+use service_runtime::Problem;
 use utoipa::ToSchema;
 
 use crate::state::AppState;
@@ -51,14 +51,11 @@ pub(super) async fn live() -> Json<Brief> {
 /// Send requests here only while this is 200.
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
     (status = 200, description = "Events can be published.", body = Brief),
-    (status = 503, description = "They cannot; `detail` says why."),
+    (status = 503, description = "`not-ready`: they cannot; `detail` says why."),
 ))]
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Brief>, Problem> {
     match state.publisher.obstacle() {
         None => Ok(Json(Brief { status: "ready" })),
-        Some(reason) => {
-            let kind = ProblemType::of_status(StatusCode::SERVICE_UNAVAILABLE);
-            Err(Problem::new(kind, format!("Not ready to publish: {reason}.")))
-        }
+        Some(reason) => Err(Problem::not_ready(&reason)),
     }
 }

@@ -1,9 +1,7 @@
 //! The HTTP interface.
 
 mod create_order;
-mod created;
 mod health;
-mod place_order;
 mod update_order;
 mod write;
 
@@ -17,7 +15,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::created::Created;
+pub(crate) use self::create_order::Created;
 pub(crate) use self::update_order::Updated;
 use crate::api::{self, Api};
 use crate::state::AppState;
@@ -27,7 +25,7 @@ pub fn router(state: AppState) -> Router {
     let (routes, operations) = described().split_for_parts();
     let api = api::describe(&operations, state.orders.max_items);
     routes
-        .route("/orders/", post(place_order::place_order))
+        .route("/orders/", post(create_order::place_order))
         .route("/metrics", get(observe::metrics))
         .merge(api_docs::routes(api))
         .with_state(state)
@@ -43,7 +41,7 @@ fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(create_order::create_order))
         .routes(routes!(update_order::update_order))
         .routes(routes!(update_order::update_order_by_post))
-        .routes(routes!(place_order::place_order))
+        .routes(routes!(create_order::place_order))
         .routes(routes!(update_order::patch_order))
         .routes(routes!(health::health))
         .routes(routes!(health::live))

@@ -1,13 +1,13 @@
 //! `PUT` and `POST /update-order`, `PATCH /orders/{orderId}`: a new status becomes an UPDATE event.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use order_events::{EventOutcome, OrderId, Status};
 use serde::Serialize;
-use service_runtime::input::Body;
+use service_runtime::input::{Body, Path};
 use service_runtime::{Fault, Problem};
 use tracing::info;
 use utoipa::{IntoResponses, ToSchema};
@@ -16,6 +16,7 @@ use super::Kafka;
 use super::write::{WriteHeaders, publish};
 use crate::api::{PatchOrderRequest, UpdateOrderRequest, WriteParameters};
 use crate::idempotency::{IdempotencyKey, event_id};
+use crate::request::{ORDER_ID, parse_order_id};
 use crate::state::AppState;
 use crate::{order, request};
 
@@ -118,7 +119,16 @@ pub(super) async fn patch_order(
     let key = body.checked(headers.take_key());
     let order_id = OrderId::parse(&order_id, &state.orders.order_id_prefix);
     let order_id = body.checked(order_id.map_err(|error| Fault::path("orderId", error.to_string())));
-    let status = request::status(&mut body.fields());
+    let mut fields = body.fields();
+    let status = request::status(&mut fields);
+    let same = fields.optional(ORDER_ID, |value| {
+        let in_body = parse_order_id(value, &state.orders.order_id_prefix)?;
+        match &order_id {
+            Some(in_path) if *in_path != in_body => Err(format!("is {value}, but the path says {in_path}")),
+            _ => Ok(()),
+        }
+    });
+    let order_id = order_id.zip(same).map(|(order_id, _)| order_id);
     let (key, change) = body.finish(key.zip(order_id.zip(status)))?;
     update(&state, change, key.as_ref(), headers).await
 }
@@ -133,7 +143,7 @@ async fn update(
     let event_id = event_id(&order_id, key);
     let event = order::updated(&order_id, status, Timestamp::now());
     let published = publish(state, &event, event_id, prefer, trace).await?;
-    info!(%order_id, %status, %event_id, position = %published.position, "order updated");
+    info!(order_id = order_id.as_str(), %status, %event_id, position = %published.position, "order updated");
     let code = published.status(StatusCode::OK);
     let location = published.location(state, order_id.as_str()).filter(|_| code == StatusCode::ACCEPTED);
     let update = StatusOf { order_id: order_id.as_str(), status: status.as_str() };

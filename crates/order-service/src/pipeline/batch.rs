@@ -8,10 +8,10 @@ use order_events::codec::EncodeError;
 use super::number;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Progress};
 use crate::dead_letters::{DeadLetter, Tally};
+use crate::fates::{Fate, window_of};
 use crate::fold::{HeldUpdate, Incoming, OrderState, Rules, expire, fold};
 use crate::metrics::Counts;
 use crate::outcome::{Outcome, Rejection};
-use crate::outcomes::{Fate, window_of};
 use crate::store::{CorruptState, StateBytes, Store};
 
 /// What a batch does to one partition.

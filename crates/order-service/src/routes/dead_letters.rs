@@ -1,10 +1,10 @@
 //! `GET /dlq/...`: the dead letters, from memory.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use order_events::codec::DecodeError;
 use order_events::{OrderId, Reason};
-use service_runtime::input::{Query, parse_whole_number};
+use service_runtime::input::{Path, Query, parse_whole_number};
 use service_runtime::{Fault, Problem};
 
 use super::ORDER_ID;
@@ -73,7 +73,7 @@ impl Wanted {
         let order_id = query.optional(ORDER_ID, |typed| state.order_id(typed));
         Some(Self {
             filter: Filter { category: category?, reason: reason?, order_id: order_id? },
-            offset: offset?.unwrap_or(0),
+            offset: usize::try_from(offset?.unwrap_or(0_i64)).unwrap_or(usize::MAX),
             limit: limit?.unwrap_or(DEFAULT_LIMIT),
         })
     }
@@ -89,9 +89,8 @@ pub(super) fn parse_reason(name: &str) -> Result<Reason, String> {
     name.parse().map_err(|_| format!("must be one of {}", names()))
 }
 
-pub(super) fn parse_offset(text: &str) -> Result<i64, Problem> {
-    let parsed = parse_whole_number(text, 0..);
-    parsed.map_err(|detail| Problem::invalid(vec![Fault::path("dlq_offset", detail)]))
+pub(super) fn parse_offset(text: &str) -> Result<i64, Fault> {
+    parse_whole_number(text, 0..).map_err(|detail| Fault::path("dlq_offset", detail))
 }
 
 /// One dead letter, also when it is not in memory any more.
@@ -109,7 +108,7 @@ pub(super) async fn dead_letter(
     State(state): State<AppState>,
     Path(dlq_offset): Path<String>,
 ) -> Result<Json<Message>, Problem> {
-    let dlq_offset = parse_offset(&dlq_offset)?;
+    let dlq_offset = parse_offset(&dlq_offset).map_err(|fault| Problem::invalid(vec![fault]))?;
     state.letters()?;
     let view = state.view()?;
     let found = view.lookup.find(dlq_offset).await.map_err(error::letter_unreadable)?;

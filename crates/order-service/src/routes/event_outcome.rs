@@ -1,10 +1,10 @@
 //! `GET /events/{topic}/{partition}/{offset}`: what became of one event.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use order_events::EventReport;
-use service_runtime::input::parse_whole_number;
+use service_runtime::input::{Path, parse_whole_number};
 use service_runtime::{Fault, Prefer, Problem};
 
 use crate::error;

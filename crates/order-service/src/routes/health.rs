@@ -7,7 +7,6 @@ use serde::Serialize;
 use service_runtime::Problem;
 use utoipa::ToSchema;
 
-use crate::error;
 use crate::state::AppState;
 use crate::status::PartitionStatus;
 
@@ -66,7 +65,7 @@ pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Brief>, P
     if state.status.is_live() {
         Ok(Json(Brief { status: "live" }))
     } else {
-        Err(error::not_ready("the pipeline gives no sign of life"))
+        Err(Problem::not_ready("the pipeline gives no sign of life"))
     }
 }
 
@@ -78,6 +77,6 @@ pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Brief>, P
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Brief>, Problem> {
     match state.status.unready_because() {
         None => Ok(Json(Brief { status: "ready" })),
-        Some(reason) => Err(error::not_ready(&reason)),
+        Some(reason) => Err(Problem::not_ready(&reason)),
     }
 }

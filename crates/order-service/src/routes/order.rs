@@ -1,10 +1,10 @@
 //! `GET /order-details` and `GET /orders/{orderId}`: one order, as it is or as a certain event has left it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use order_events::OrderId;
 use serde::Serialize;
-use service_runtime::input::{Query, parse_whole_number};
+use service_runtime::input::{Path, Query, parse_whole_number};
 use service_runtime::{Conditional, Fault, Prefer, Problem};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 

@@ -34,7 +34,7 @@ const CHUNK: usize = 1000;
 #[utoipa::path(
     get, path = "/getAllOrderIdsFromTopic",
     params(
-        ("topic" = String, Query, example = "order-events", description = "Also `topicName`, `topic_name`."),
+        ("topic" = String, Query, pattern = r"\S", example = "order-events", description = "Also `topicName`, `topic_name`."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000_000, nullable = false, description = "The most ids; all if it is missing."),
         ("cursor" = Option<String>, Query, nullable = false, description = "The `nextCursor` of the page before."),
     ),
@@ -49,7 +49,10 @@ pub(super) async fn all_order_ids(
     State(state): State<AppState>,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let topic = query.required(TOPIC, |topic| Ok(topic.to_owned()));
+    let topic = query.required(TOPIC, |topic| match topic.trim() {
+        "" => Err("must not be blank".to_owned()),
+        topic => Ok(topic.to_owned()),
+    });
     let page = Page::read(&mut query, MAX_LIMIT);
     let (topic, page) = query.finish(topic.zip(page))?;
     if *topic != *state.topic {

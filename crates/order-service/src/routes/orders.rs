@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use compact_str::CompactString;
-use order_events::Status;
+use order_events::{CreateOrderPayload, Status};
 use serde::Serialize;
 use service_runtime::input::Query;
 use service_runtime::{Conditional, Problem};
@@ -25,6 +25,9 @@ const MAX_LIMIT: usize = 1000;
 /// How many orders are looked at for one page. A page of a rare status is shorter than asked for, and has a
 /// cursor to go on with, rather than taking seconds.
 const MAX_LOOKED_AT: usize = 10_000;
+
+/// How many items the orders of a page have together, but for the last one's: some megabytes.
+const MAX_ITEMS: usize = 20_000;
 
 /// How many ids are taken from the store at once.
 const CHUNK: usize = 250;
@@ -67,7 +70,8 @@ pub(super) async fn orders(
     });
     let (page, status) = query.finish(page.zip(status))?;
     let store = &state.restored_view()?.store;
-    let mut search = Search { store, status, cursor: page.cursor.map(Into::into), found: Vec::new() };
+    let mut search =
+        Search { store, status, cursor: page.cursor.map(Into::into), found: Vec::new(), items: 0 };
     let next_cursor = search.page(page.limit.unwrap_or(DEFAULT_LIMIT)).await?;
     let rate = state.orders.shipping_rate;
     let view = |(id, order): (CompactString, _)| OrderView::new(id.into_string(), order, rate);
@@ -80,7 +84,9 @@ struct Search<'a> {
     status: Option<Status>,
     /// The last id that was looked at.
     cursor: Option<CompactString>,
-    found: Vec<(CompactString, order_events::CreateOrderPayload)>,
+    found: Vec<(CompactString, CreateOrderPayload)>,
+    /// How many items they have.
+    items: usize,
 }
 
 impl Search<'_> {
@@ -91,7 +97,7 @@ impl Search<'_> {
             let ids = self.store.ids(self.cursor.as_deref(), CHUNK);
             let is_last = ids.len() < CHUNK;
             for id in ids {
-                if self.found.len() == limit {
+                if self.found.len() == limit || self.items >= MAX_ITEMS {
                     return Ok(self.cursor.take());
                 }
                 looked_at += 1;
@@ -111,6 +117,7 @@ impl Search<'_> {
         if let Some(order) = self.store.order(&id).map_err(error::internal)?
             && self.status.is_none_or(|status| order.status.parse() == Ok(status))
         {
+            self.items += order.items.len();
             self.found.push((id, order));
         }
         Ok(())

@@ -1,15 +1,16 @@
 //! `POST /dlq/.../redrive`: dead letters go back to the events topic.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use order_events::OrderId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_runtime::Problem;
-use service_runtime::input::{Body, Fields, flag, text, whole_number};
+use service_runtime::input::{Body, Fields, Path, Query, flag, text, whole_number};
 use utoipa::ToSchema;
 
+use super::ORDER_ID;
 use super::dead_letter_view::{CategoryName, ReasonName};
 use super::dead_letters::{parse_category, parse_offset, parse_reason};
 use crate::dead_letters::{Filter, Redrive, RedriveRequest, Report, Which};
@@ -27,7 +28,7 @@ const UNAVAILABLE: &str = "`not-ready`: the orders are being restored, or the de
 /// The fields of a request about any letters.
 const ASKER_FIELDS: &[&str] = &["force", "requestedBy"];
 /// The other fields of a request about several.
-const SOME_FIELDS: &[&str] = &["category", "reason", "orderId", "after", "limit", "dryRun"];
+const SOME_FIELDS: &[&str] = &["category", "reason", "after", "limit", "dryRun"];
 
 /// How one letter is sent again. Everything may be missing, and so may the body.
 #[derive(Deserialize, ToSchema)]
@@ -52,7 +53,7 @@ pub(super) struct RedriveSome {
     /// Only those with this reason.
     #[schema(nullable = true, example = "unknown_order")]
     reason: Option<ReasonName>,
-    /// Only those of this order.
+    /// Only those of this order; also `order_id`.
     #[schema(nullable = true, value_type = Option<OrderId>)]
     order_id: Option<String>,
     /// Only those behind this `dlq_offset`.
@@ -118,6 +119,7 @@ impl Redriven {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Bulk {
     dry_run: bool,
+    /// In a dry run what would be sent, with the place of the old record.
     redriven: Vec<Redriven>,
     refused: Vec<Refused>,
     /// How many more there are.
@@ -153,13 +155,15 @@ pub(super) async fn redrive_one(
     State(state): State<AppState>,
     Path(dlq_offset): Path<String>,
     headers: HeaderMap,
+    query: Query,
     body: Option<Body>,
 ) -> Result<Json<Redriven>, Problem> {
-    let dlq_offset = parse_offset(&dlq_offset)?;
     let mut body = body.unwrap_or_default();
-    body.only(ASKER_FIELDS);
+    body.blame(query.unexpected());
+    let dlq_offset = body.checked(parse_offset(&dlq_offset));
+    body.only(&[ASKER_FIELDS]);
     let asker = Asker::read(&mut body.fields());
-    let Asker { force, by } = body.finish(asker)?;
+    let (dlq_offset, Asker { force, by }) = body.finish(dlq_offset.zip(asker))?;
     let (which, request_id) = (Which::One(dlq_offset), request_id(&headers));
     let request = RedriveRequest { which, force, dry_run: false, by, request_id };
     let Report { redriven, refused, .. } = redrive(&state, request).await?;
@@ -183,10 +187,12 @@ pub(super) async fn redrive_one(
 pub(super) async fn redrive_some(
     State(state): State<AppState>,
     headers: HeaderMap,
+    query: Query,
     body: Option<Body>,
 ) -> Result<Json<Bulk>, Problem> {
     let mut body = body.unwrap_or_default();
-    body.only(&[SOME_FIELDS, ASKER_FIELDS].concat());
+    body.blame(query.unexpected());
+    body.only(&[SOME_FIELDS, ORDER_ID, ASKER_FIELDS]);
     let mut fields = body.fields();
     let (which, asker) = (some(&mut fields, &state), Asker::read(&mut fields));
     let dry_run = fields.optional(&["dryRun"], flag);
@@ -206,7 +212,7 @@ pub(super) async fn redrive_some(
 fn some(fields: &mut Fields<'_, '_>, state: &AppState) -> Option<Which> {
     let category = fields.optional(&["category"], |value| parse_category(text(value)?));
     let reason = fields.optional(&["reason"], |value| parse_reason(text(value)?));
-    let order_id = fields.optional(&["orderId"], |value| state.order_id(text(value)?));
+    let order_id = fields.optional(ORDER_ID, |value| state.order_id(text(value)?));
     let after = fields.optional(&["after"], |value| whole_number(value, 0..));
     let limit = fields.optional(&["limit"], |value| whole_number(value, 1..=MAX_LIMIT));
     Some(Which::Some {

@@ -2,10 +2,11 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::media_type::check_json;
-use super::{Json, finish, one_value, the_value};
+use super::{Json, finish, missing, one};
 use crate::problem::{Fault, Problem};
 
 /// A JSON object as it was sent, and the faults found in it so far. The default is an empty one.
@@ -31,15 +32,21 @@ impl Body {
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let fault = match serde_json::from_slice(bytes) {
             Ok(Json::Object(pairs)) => return Ok(Self { pairs, faults: Vec::new() }),
+            _ if bytes.is_empty() => "must be a JSON object, this is empty".to_owned(),
             Ok(other) => format!("must be a JSON object, this is {other}"),
             Err(error) => format!("must be a JSON object: {error}"),
         };
-        Err(Problem::invalid(vec![Fault { pointer: "#".into(), detail: fault }]))
+        Err(Problem::invalid(vec![Fault::whole_body(fault)]))
     }
 
     /// `outcome`'s value; notes its error, a fault found elsewhere, in a header for example.
     pub fn checked<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
         outcome.map_err(|fault| self.faults.push(fault)).ok()
+    }
+
+    /// Notes faults that were found elsewhere, in the query for example.
+    pub fn blame(&mut self, faults: Vec<Fault>) {
+        self.faults.extend(faults);
     }
 
     /// The fields of the body itself.
@@ -48,7 +55,8 @@ impl Body {
     }
 
     /// Takes every field that is none of `names` for a fault.
-    pub fn only(&mut self, names: &[&str]) {
+    pub fn only(&mut self, names: &[&[&str]]) {
+        let names = names.concat();
         let unknown = self.pairs.iter().filter(|(name, _)| !names.contains(&name.as_str()));
         let detail = format!("is not known; expected are {}", names.join(", "));
         self.faults.extend(unknown.map(|(name, _)| Fault::body(name, detail.clone())));
@@ -66,24 +74,26 @@ impl Body {
 impl<'a> Fields<'a, '_> {
     /// The one value under any of `names`, read; `None` and a fault if there is none, if several disagree or
     /// if it cannot be read.
-    pub fn required<T>(
+    pub fn required<T: PartialEq>(
         &mut self,
         names: &[&str],
-        read: impl FnOnce(&'a Json) -> Result<T, String>,
+        read: impl Fn(&'a Json) -> Result<T, String>,
     ) -> Option<T> {
-        let outcome = the_value(self.pairs, names).and_then(read);
+        let outcome = one(self.pairs, names, read).and_then(missing);
         self.noted(names, outcome)
     }
 
     /// As [`required`](Self::required), but there may be none, or `null`.
-    pub fn optional<T>(
+    pub fn optional<T: PartialEq>(
         &mut self,
         names: &[&str],
-        read: impl FnOnce(&'a Json) -> Result<T, String>,
+        read: impl Fn(&'a Json) -> Result<T, String>,
     ) -> Option<Option<T>> {
-        let value = one_value(self.pairs, names).map(|value| value.filter(|value| **value != Json::Null));
-        let outcome = value.and_then(|value| value.map(read).transpose());
-        self.noted(names, outcome)
+        let outcome = one(self.pairs, names, |value| match value {
+            Json::Null => Ok(None),
+            value => read(value).map(Some),
+        });
+        self.noted(names, outcome).map(Option::flatten)
     }
 
     /// What `read` makes of each object of a list of 1 to `max`. `None` and faults if anything is wrong.
@@ -132,9 +142,17 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         check_json(request.headers()).map_err(IntoResponse::into_response)?;
-        let bytes = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        Self::parse(&bytes).map_err(IntoResponse::into_response)
+        Self::parse(&bytes(request, state).await?).map_err(IntoResponse::into_response)
     }
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Response> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.into_response() {
+        response if response.status() == StatusCode::BAD_REQUEST => {
+            Problem::invalid(vec![Fault::whole_body("ended before it was whole")]).into_response()
+        }
+        response => response,
+    })
 }
 
 /// A body that may be missing, or `null`.
@@ -143,7 +161,7 @@ impl<S: Send + Sync> OptionalFromRequest<S> for Body {
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Response> {
         let is_json = check_json(request.headers());
-        let bytes = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        let bytes = bytes(request, state).await?;
         if bytes.trim_ascii().is_empty() {
             return Ok(None);
         }
@@ -199,7 +217,7 @@ mod tests {
 
     #[test]
     fn spellings_and_repeated_names_must_agree() {
-        assert_eq!(read_both(r#"{"orderId": "A", "order_id": "A", "count": 1}"#), []);
+        assert_eq!(read_both(r#"{"orderId": "A", "order_id": "A", "count": 1, "count": 1.0}"#), []);
         let both = read_both(r#"{"orderId": "A", "order_id": "B", "count": 1, "count": 2}"#);
         assert_eq!(both[0], ("#/orderId".into(), "is \"A\" as orderId but \"B\" as order_id".into()));
         assert_eq!(both[1], ("#/count".into(), "is 1 as count but 2 as count".into()));
@@ -210,12 +228,14 @@ mod tests {
         let mut body = Body::parse(br#"{"a": null}"#).unwrap();
         assert_eq!(body.fields().optional(&["a"], text), Some(None));
         assert_eq!(body.fields().optional(&["b"], text), Some(None));
+        let mut both = Body::parse(br#"{"a": "x", "b": null}"#).unwrap();
+        assert_eq!(both.fields().optional(&["a", "b"], text), None, "a name says x, the other says nothing");
         assert_eq!(body.fields().required(&["a"], text), None);
     }
 
     #[test]
     fn an_unknown_field_is_a_fault_where_it_may_be_a_typing_mistake() {
-        let faults = faults(r#"{"force": true, "a/b": 1}"#, |body| body.only(&["force"]));
+        let faults = faults(r#"{"force": true, "a/b": 1}"#, |body| body.only(&[&["force"]]));
         assert_eq!(faults, [("#/a~1b".into(), "is not known; expected are force".into())]);
     }
 

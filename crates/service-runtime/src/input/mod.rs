@@ -7,6 +7,7 @@
 mod body;
 mod json;
 mod media_type;
+mod path;
 mod query;
 
 use std::fmt::Display;
@@ -15,29 +16,37 @@ use std::str::FromStr;
 
 pub use body::{Body, Fields};
 pub use json::Json;
+pub use path::Path;
 pub use query::Query;
 
 use crate::problem::{Fault, Problem};
 
-/// The one value under any of `names`, if there is one.
+/// What `read` makes of the value under any of `names`, if there is one. Several must come to the same: `123` and
+/// `ORD-123` may be one order, 3 and 3.0 are one number.
 ///
 /// # Errors
-/// The values that disagree.
-fn one_value<'a, T: PartialEq + Display>(
-    pairs: &'a [(String, T)],
+/// A value that cannot be read, or two that disagree.
+fn one<'a, T: PartialEq>(
+    pairs: &'a [(String, Json)],
     names: &[&str],
-) -> Result<Option<&'a T>, String> {
-    let mut found = pairs.iter().filter(|(name, _)| names.contains(&name.as_str()));
-    let Some((first_name, first)) = found.next() else { return Ok(None) };
-    match found.find(|(_, other)| other != first) {
-        Some((name, other)) => Err(format!("is {first} as {first_name} but {other} as {name}")),
-        None => Ok(Some(first)),
+    read: impl Fn(&'a Json) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    let mut first: Option<(&str, &Json, T)> = None;
+    for (name, value) in pairs.iter().filter(|(name, _)| names.contains(&name.as_str())) {
+        let read = read(value)?;
+        match &first {
+            Some((other_name, other, same)) if *same != read => {
+                return Err(format!("is {other} as {other_name} but {value} as {name}"));
+            }
+            Some(_) => {}
+            None => first = Some((name, value, read)),
+        }
     }
+    Ok(first.map(|(_, _, value)| value))
 }
 
-/// As [`one_value`], but there must be one.
-fn the_value<'a, T: PartialEq + Display>(pairs: &'a [(String, T)], names: &[&str]) -> Result<&'a T, String> {
-    one_value(pairs, names)?.ok_or_else(|| "is missing".to_owned())
+fn missing<T>(value: Option<T>) -> Result<T, String> {
+    value.ok_or_else(|| "is missing".to_owned())
 }
 
 /// `outcome`, unless there are faults: then a 400 with all of them.
@@ -56,8 +65,8 @@ pub fn parse_whole_number<T: FromStr + PartialOrd + Display>(
     text: &str,
     range: impl RangeBounds<T>,
 ) -> Result<T, String> {
-    let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
-    in_range(number, &range, || format!("{text:?}"))
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    in_range(text.parse().ok().filter(|_| is_number), &range, || Json::Text(text.to_owned()).to_string())
 }
 
 /// Reads a whole number of a body. For JSON, 3 and 3.0 are one number.

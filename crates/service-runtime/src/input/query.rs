@@ -1,54 +1,60 @@
 //! Query strings.
 
 use std::convert::Infallible;
-use std::fmt;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
+use percent_encoding::percent_decode_str;
 
-use super::{finish, one_value, the_value};
+use super::path::NOT_UTF8;
+use super::{Json, finish, missing, one, text};
 use crate::problem::{Fault, Problem};
 
 /// A query string's pairs, and the faults found in it so far.
 #[derive(Debug)]
 pub struct Query {
-    pairs: Vec<(String, Quoted)>,
+    pairs: Vec<(String, Json)>,
     faults: Vec<Fault>,
-}
-
-/// A text that is shown with quotation marks.
-#[derive(Debug, PartialEq)]
-struct Quoted(String);
-
-impl fmt::Display for Quoted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
 }
 
 impl Query {
     fn parse(query: &str) -> Self {
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
-        Self { pairs: pairs.map(|(name, value)| (name, Quoted(value))).collect(), faults: Vec::new() }
+        let mut faults = Vec::new();
+        if percent_decode_str(query).decode_utf8().is_err() {
+            faults.push(Fault { pointer: "?".to_owned(), detail: NOT_UTF8.to_owned() });
+        }
+        Self { pairs: pairs.map(|(name, value)| (name, Json::Text(value))).collect(), faults }
     }
 
     /// The one value under any of `names`, read; `None` and a fault if there is none, if several disagree or
     /// if it cannot be read.
-    pub fn required<T>(&mut self, names: &[&str], read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let outcome = the_value(&self.pairs, names).and_then(|value| read(&value.0));
+    pub fn required<T: PartialEq>(
+        &mut self,
+        names: &[&str],
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let outcome = one(&self.pairs, names, |value| read(text(value)?)).and_then(missing);
         self.checked(outcome.map_err(|detail| Fault::query(names[0], detail)))
     }
 
     /// As [`required`](Self::required), but there may be none.
-    pub fn optional<T>(
+    pub fn optional<T: PartialEq>(
         &mut self,
         names: &[&str],
-        read: impl FnOnce(&str) -> Result<T, String>,
+        read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Option<T>> {
-        let value = one_value(&self.pairs, names);
-        let outcome = value.and_then(|value| value.map(|value| read(&value.0)).transpose());
+        let outcome = one(&self.pairs, names, |value| read(text(value)?));
         self.checked(outcome.map_err(|detail| Fault::query(names[0], detail)))
+    }
+
+    /// The faults of a query that should be empty: what was meant belongs into the body.
+    pub fn unexpected(self) -> Vec<Fault> {
+        let Self { pairs, mut faults } = self;
+        let detail = "is not known here; it belongs into the body";
+        faults.extend(pairs.iter().map(|(name, _)| Fault::query(name, detail)));
+        faults
     }
 
     /// `outcome`'s value; notes its error, a fault found elsewhere, in the path for example.
@@ -92,5 +98,12 @@ mod tests {
             "?topic is missing",
         ];
         assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_is_no_text_is_a_fault() {
+        let problem = Query::parse("a=%FF").finish(Some(())).unwrap_err();
+        assert_eq!(problem.errors()[0].pointer, "?");
+        assert!(Query::parse("a=%C3%A9+b").finish(Some(())).is_ok());
     }
 }
