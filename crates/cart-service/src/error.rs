@@ -115,11 +115,12 @@ pub fn dead_lettered(reason: Option<&str>, position: &Position, event_id: Uuid) 
     };
     Problem::new(kind, detail)
         .with("eventId", event_id.to_string())
-        .with("position", format!("{}:{}", position.partition, position.offset))
+        .with("position", position.place.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use order_events::Place;
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
     use super::*;
@@ -147,7 +148,8 @@ mod tests {
 
     #[test]
     fn every_reason_of_a_dead_letter_has_an_answer() {
-        let position = Position { topic: "order-events".to_owned(), partition: 1, offset: 7 };
+        let position =
+            Position { topic: "order-events".to_owned(), place: Place { partition: 1, offset: 7 } };
         for reason in Reason::ALL {
             let problem = dead_lettered(Some(reason.as_str()), &position, Uuid::nil());
             let expected = match reason {

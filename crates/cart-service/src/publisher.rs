@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use order_events::codec::EncodeError;
 use order_events::config::{KafkaConfig, PropertyError};
 use order_events::headers::EventHeaders;
-use order_events::{ClientLog, EventCodec, OrderEvent, Position, TraceContext};
+use order_events::{ClientLog, EventCodec, OrderEvent, Place, Position, TraceContext};
 use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -193,7 +193,7 @@ impl Publisher {
         if offset < 0 {
             return Err(PublishError::Unknown);
         }
-        Ok(Position { topic: self.topic.clone(), partition, offset })
+        Ok(Position { topic: self.topic.clone(), place: Place { partition, offset } })
     }
 
     /// What was not even queued was not sent, whatever the reason.

@@ -92,9 +92,10 @@ fn text<'a, H: Headers>(headers: &'a H, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Place;
 
     fn place() -> Position {
-        Position { topic: "order-events".into(), partition: 2, offset: 17 }
+        Position { topic: "order-events".into(), place: Place { partition: 2, offset: 17 } }
     }
 
     fn with_id(value: Option<&[u8]>) -> OwnedHeaders {

@@ -25,7 +25,7 @@ pub use codec::EventCodec;
 pub use event_report::{EventOutcome, EventReport, Reason};
 pub use model::{CreateOrderPayload, EventType, OrderEvent, OrderItem, Payload, UpdateOrderPayload};
 pub use order_id::OrderId;
-pub use position::Position;
+pub use position::{Place, Position};
 pub use registry::Registry;
 pub use status::Status;
 pub use trace_context::TraceContext;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use order_events::Place;
 use service_runtime::{Problem, ProblemType};
 use tracing::{error, warn};
 
@@ -88,14 +89,14 @@ pub fn unknown_topic(asked: &str, ours: &str) -> Problem {
 }
 
 /// The topic has no such partition.
-pub fn unknown_partition(topic: &str, partition: usize) -> Problem {
+pub fn unknown_partition(topic: &str, partition: i32) -> Problem {
     Problem::new(UNKNOWN_PARTITION, format!("Topic {topic} has no partition {partition}."))
 }
 
 /// The order as of an event was asked for, and the event is not processed yet.
-pub fn not_processed(position: &str) -> Problem {
+pub fn not_processed(place: Place) -> Problem {
     let detail = format!(
-        "The event at {position} is not processed yet. Try again, or let the request wait: Prefer: wait=5."
+        "The event at {place} is not processed yet. Try again, or let the request wait: Prefer: wait=5."
     );
     Problem::new(NOT_PROCESSED, detail).retry_after(PROCESSED_SOON)
 }

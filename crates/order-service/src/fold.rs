@@ -66,7 +66,7 @@ pub struct HeldUpdate {
 impl HeldUpdate {
     /// Where the event is in its partition; of one that was sent again, where it was first.
     fn first_offset(&self) -> i64 {
-        let origin = copied_redrive_origin(&self.original.headers).map(|(_, offset)| offset);
+        let origin = copied_redrive_origin(&self.original.headers).map(|place| place.offset);
         origin.filter(|origin| *origin < self.event.offset).unwrap_or(self.event.offset)
     }
 }

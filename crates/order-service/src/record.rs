@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use order_events::codec::{DecodeError, Undecodable};
 use order_events::registry::SchemaId;
-use order_events::{EventCodec, Position, Reason, headers};
+use order_events::{EventCodec, Place, Position, Reason, headers};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
@@ -49,8 +49,8 @@ pub fn read<'a, M: Message>(
     })?;
     // An event is sent again into its partition, behind its first place; anything else is no doing of ours.
     let redriven_from = redriven_from
-        .filter(|(partition, offset)| *partition == record.partition() && *offset < record.offset())
-        .map(|(_, offset)| offset);
+        .filter(|place| place.partition == record.partition() && place.offset < record.offset())
+        .map(|place| place.offset);
     let timestamp = record.timestamp().to_millis().unwrap_or(-1);
     Ok(Incoming { event, key, offset: record.offset(), timestamp, redriven_from, may_wait, original })
 }
@@ -62,7 +62,8 @@ fn readable<T>(read: impl FnOnce() -> T) -> Option<T> {
 
 /// Where a record is.
 pub fn position<M: Message>(record: &M) -> Position {
-    Position { topic: record.topic().to_owned(), partition: record.partition(), offset: record.offset() }
+    let place = Place { partition: record.partition(), offset: record.offset() };
+    Position { topic: record.topic().to_owned(), place }
 }
 
 /// Copies a record, but for headers whose names are not UTF-8.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRef;
-use order_events::{EventCodec, OrderId};
+use order_events::{EventCodec, OrderId, Place};
 use prometheus_client::registry::Registry;
 use service_runtime::Problem;
 use tokio_util::sync::CancellationToken;
@@ -129,12 +129,12 @@ impl AppState {
     /// A 503 while the orders are being restored.
     pub async fn known(
         &self,
-        partition: usize,
-        offset: i64,
+        Place { partition, offset }: Place,
         patience: Option<Duration>,
         enough: impl Fn(Known) -> bool,
     ) -> Result<Option<Known>, Problem> {
         let processed = &self.restored_view()?.processed;
+        let Ok(partition) = usize::try_from(partition) else { return Ok(None) };
         let wait = processed.wait(partition, offset, patience.unwrap_or_default(), enough);
         let known = self.stop.run_until_cancelled(wait).await;
         Ok(known.unwrap_or_else(|| processed.look(partition, offset)))

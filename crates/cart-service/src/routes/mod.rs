@@ -59,7 +59,7 @@ struct Kafka {
 }
 
 impl From<Position> for Kafka {
-    fn from(Position { topic, partition, offset }: Position) -> Self {
-        Self { topic, partition, offset, position: format!("{partition}:{offset}") }
+    fn from(Position { topic, place }: Position) -> Self {
+        Self { topic, partition: place.partition, offset: place.offset, position: place.to_string() }
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use order_events::headers::TRACEPARENT;
-use order_events::{EventOutcome, EventReport, OrderEvent, Position, TraceContext};
+use order_events::{EventOutcome, EventReport, OrderEvent, Place, Position, TraceContext};
 use service_runtime::{Fault, Prefer, Problem};
 use uuid::Uuid;
 
@@ -98,7 +98,7 @@ impl Published {
         state: &AppState,
         order_id: &str,
     ) -> Option<[(HeaderName, HeaderValue); 1]> {
-        let Position { topic, partition, offset } = &self.position;
+        let Position { topic, place: Place { partition, offset } } = &self.position;
         let url = if self.is_open() {
             state.order_service.location(&["events", topic, &partition.to_string(), &offset.to_string()])
         } else {

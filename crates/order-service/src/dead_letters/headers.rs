@@ -9,6 +9,7 @@
 //! [KIP-298]: https://cwiki.apache.org/confluence/display/KAFKA/KIP-298
 
 use jiff::Timestamp;
+use order_events::Place;
 use rdkafka::message::Headers;
 
 use super::{Category, DeadLetter};
@@ -87,7 +88,7 @@ pub(super) fn of_letter(letter: &DeadLetter, topic: &str, group: &str) -> Vec<Or
 pub(super) fn of_redriven(
     mut letter: Vec<OriginalHeader>,
     attempt: u32,
-    origin: Option<(i32, i64)>,
+    origin: Option<Place>,
 ) -> Vec<OriginalHeader> {
     let names =
         |headers: &[OriginalHeader]| headers.iter().map(|header| header.name.clone()).collect::<Vec<_>>();
@@ -98,18 +99,18 @@ pub(super) fn of_redriven(
     }
     letter.retain(|header| header.name != ATTEMPT && header.name != ORIGIN);
     letter.push(header(ATTEMPT, attempt.to_string().into()));
-    letter.extend(origin.map(|(partition, offset)| header(ORIGIN, format!("{partition}:{offset}").into())));
+    letter.extend(origin.map(|place| header(ORIGIN, place.to_string().into())));
     letter
 }
 
 /// Where a record's event was first, if it was sent again and not forced.
-pub(crate) fn redrive_origin<H: Headers>(headers: &H) -> Option<(i32, i64)> {
+pub(crate) fn redrive_origin<H: Headers>(headers: &H) -> Option<Place> {
     let value = headers.iter().find(|header| header.key == ORIGIN)?.value?;
-    parse_origin(str::from_utf8(value).ok()?)
+    str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// The same of a record that was copied.
-pub(crate) fn copied_redrive_origin(headers: &[OriginalHeader]) -> Option<(i32, i64)> {
+pub(crate) fn copied_redrive_origin(headers: &[OriginalHeader]) -> Option<Place> {
     Read(headers).origin()
 }
 
@@ -159,14 +160,9 @@ impl Read<'_> {
     }
 
     /// Where the event was before its first redrive.
-    pub(super) fn origin(&self) -> Option<(i32, i64)> {
-        parse_origin(self.text(ORIGIN)?)
+    pub(super) fn origin(&self) -> Option<Place> {
+        self.text(ORIGIN)?.parse().ok()
     }
-}
-
-fn parse_origin(text: &str) -> Option<(i32, i64)> {
-    let (partition, offset) = text.split_once(':')?;
-    Some((partition.parse().ok()?, offset.parse().ok()?))
 }
 
 pub(super) fn header(name: &str, value: Vec<u8>) -> OriginalHeader {
@@ -230,14 +226,18 @@ mod tests {
     fn a_redrive_strips_what_was_added_and_nothing_else() {
         // A record that had headers of these names itself.
         let own = vec![header(REASON, b"its own".to_vec()), header("other", b"1".to_vec())];
-        let first = of_redriven(of_letter(&letter(own.clone()), "t", "g"), 1, Some((2, 258)));
+        let first = of_redriven(
+            of_letter(&letter(own.clone()), "t", "g"),
+            1,
+            Some(Place { partition: 2, offset: 258 }),
+        );
         let marks = |attempt: &[u8], origin: &[u8]| {
             vec![header(ATTEMPT, attempt.to_vec()), header(ORIGIN, origin.to_vec())]
         };
         assert_eq!(first, [own.clone(), marks(b"1", b"2:258")].concat());
         // Dead again, and sent again.
         let read = of_letter(&letter(first), "t", "g");
-        assert_eq!(Read(&read).origin(), Some((2, 258)));
+        assert_eq!(Read(&read).origin(), Some(Place { partition: 2, offset: 258 }));
         let second = of_redriven(read, 2, None);
         assert_eq!(second, [own, vec![header(ATTEMPT, b"2".to_vec())]].concat());
     }

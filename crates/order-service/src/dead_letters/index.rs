@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use order_events::{OrderId, Reason};
+use order_events::{OrderId, Place, Reason};
 use rdkafka::Message;
 
 use super::forgotten_notes::{ForgottenNotes, Noted};
@@ -25,7 +25,7 @@ struct Inner {
     max_letters: usize,
     forgotten_notes: ForgottenNotes,
     /// The letter of a place in the events topic.
-    by_place: HashMap<(i32, i64), i64>,
+    by_place: HashMap<Place, i64>,
     stats: Stats,
     /// From here on, every letter is in memory.
     letters_from: i64,
@@ -280,7 +280,7 @@ impl Inner {
     }
 
     fn found(&self, Entry { letter, redrive }: &Entry) -> Found {
-        let place = redrive.as_ref().map(|redrive| (redrive.partition, redrive.offset));
+        let place = redrive.as_ref().map(Redrive::place);
         let dead_again = place.and_then(|place| self.by_place.get(&place).copied());
         Found { letter: letter.clone(), redrive: redrive.clone(), dead_again }
     }
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!((stats.total, stats.in_memory), (6, 6));
         assert_eq!(stats.categories[&Some("NO_RETRY_DLQ")], 4);
         let found = index.get(5).unwrap();
-        assert_eq!(found.letter.place(), Some((1, 15)));
+        assert_eq!(found.letter.place(), Some(Place { partition: 1, offset: 15 }));
         assert_eq!((&*found.letter.message, found.letter.failed_at), ("why", 7));
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use order_events::Reason;
+use order_events::{Place, Reason};
 use rdkafka::Message;
 use rdkafka::message::{Header, OwnedHeaders};
 
@@ -115,7 +115,7 @@ pub struct Filed {
     /// How often its event was sent again before it became this letter.
     pub attempts: u32,
     /// Where the event was before it was sent again for the first time.
-    pub origin: Option<(i32, i64)>,
+    pub origin: Option<Place>,
 }
 
 impl Filed {
@@ -143,8 +143,8 @@ impl Filed {
     }
 
     /// Where its record is in the events topic.
-    pub fn place(&self) -> Option<(i32, i64)> {
-        self.partition.zip(self.offset)
+    pub fn place(&self) -> Option<Place> {
+        Some(Place { partition: self.partition?, offset: self.offset? })
     }
 
     /// When it was given up, as RFC 3339.

@@ -1,6 +1,7 @@
 //! The note that a letter was sent again. It is a record of the dead letter topic, so that it is as durable as the
 //! letter, and every instance finds both in the same place.
 
+use order_events::Place;
 use rdkafka::Message;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,11 @@ impl Redrive {
     pub(super) fn size(&self) -> usize {
         let texts = [self.by.as_ref(), self.request_id.as_ref()];
         size_of::<Self>() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+
+    /// Where the event is now.
+    pub fn place(&self) -> Place {
+        Place { partition: self.partition, offset: self.offset }
     }
 
     /// When, as RFC 3339.

@@ -211,7 +211,7 @@ impl RedriveView {
             by: redrive.by.clone(),
             request_id: redrive.request_id.clone(),
             forced: redrive.forced,
-            position: format!("{}:{}", redrive.partition, redrive.offset),
+            position: redrive.place().to_string(),
             outcome,
             reason: reason.map(Reason::as_str),
             dead_again,

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use order_events::EventReport;
+use order_events::{EventReport, Place};
 use service_runtime::input::{Path, parse_whole_number};
 use service_runtime::{Fault, Prefer, Problem};
 
@@ -36,25 +36,21 @@ pub(super) async fn event_outcome(
     if *topic != *state.topic {
         return Err(error::unknown_topic(&topic, &state.topic));
     }
-    let (partition, offset) = place(&partition, &offset)?;
-    let known = state.known(partition, offset, prefer.wait(), Known::is_final).await?;
-    let known = known.ok_or_else(|| error::unknown_partition(&topic, partition))?;
+    let place = place(&partition, &offset)?;
+    let known = state.known(place, prefer.wait(), Known::is_final).await?;
+    let known = known.ok_or_else(|| error::unknown_partition(&topic, place.partition))?;
     let (outcome, reason) = known.outcome();
-    let report = EventReport {
-        topic,
-        partition: i32::try_from(partition).unwrap_or(i32::MAX),
-        offset,
-        position: format!("{partition}:{offset}"),
-        outcome,
-        reason: reason.map(|reason| reason.as_str().to_owned()),
-    };
+    let Place { partition, offset } = place;
+    let reason = reason.map(|reason| reason.as_str().to_owned());
+    let report = EventReport { topic, partition, offset, position: place.to_string(), outcome, reason };
     Ok((prefer.applied(), Json(report)).into_response())
 }
 
-fn place(partition: &str, offset: &str) -> Result<(usize, i64), Problem> {
-    let number = |name, text| parse_whole_number(text, 0..).map_err(|detail| Fault::path(name, detail));
-    match (number("partition", partition), number("offset", offset)) {
-        (Ok(partition), Ok(offset)) => Ok((usize::try_from(partition).unwrap_or(usize::MAX), offset)),
+fn place(partition: &str, offset: &str) -> Result<Place, Problem> {
+    let partition = parse_whole_number(partition, 0..).map_err(|detail| Fault::path("partition", detail));
+    let offset = parse_whole_number(offset, 0..).map_err(|detail| Fault::path("offset", detail));
+    match (partition, offset) {
+        (Ok(partition), Ok(offset)) => Ok(Place { partition, offset }),
         (partition, offset) => {
             Err(Problem::invalid(partition.err().into_iter().chain(offset.err()).collect()))
         }

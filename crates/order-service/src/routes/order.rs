@@ -2,9 +2,10 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use order_events::OrderId;
+use order_events::position::NoPlace;
+use order_events::{OrderId, Place};
 use serde::Serialize;
-use service_runtime::input::{Path, Query, parse_whole_number};
+use service_runtime::input::{Path, Query};
 use service_runtime::{Conditional, Fault, Prefer, Problem};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
@@ -59,9 +60,6 @@ enum OtherResponses {
     #[response(status = 503)]
     NotReady,
 }
-
-/// The place of an event: partition and offset.
-type Place = (usize, i64);
 
 /// One order, flat and once more under `order`.
 #[utoipa::path(
@@ -126,8 +124,8 @@ async fn find(
     place: Option<Place>,
     prefer: Prefer,
 ) -> Result<OrderView, Problem> {
-    if let Some((partition, offset)) = place {
-        await_event(state, partition, offset, prefer).await?;
+    if let Some(place) = place {
+        await_event(state, place, prefer).await?;
     }
     match state.view()?.store.order(order_id.as_str()).map_err(error::internal)? {
         Some(order) => Ok(OrderView::new(order_id.into_string(), order, state.orders.shipping_rate)),
@@ -140,33 +138,14 @@ async fn find(
 }
 
 /// Waits until the order is as the event at that place has left it.
-async fn await_event(state: &AppState, partition: usize, offset: i64, prefer: Prefer) -> Result<(), Problem> {
-    match state.known(partition, offset, prefer.wait(), |known| known != Known::Pending).await? {
-        Some(Known::Pending) => Err(error::not_processed(&format!("{partition}:{offset}"))),
+async fn await_event(state: &AppState, place: Place, prefer: Prefer) -> Result<(), Problem> {
+    match state.known(place, prefer.wait(), |known| known != Known::Pending).await? {
+        Some(Known::Pending) => Err(error::not_processed(place)),
         Some(_) => Ok(()),
-        None => Err(error::unknown_partition(&state.topic, partition)),
+        None => Err(error::unknown_partition(&state.topic, place.partition)),
     }
 }
 
-/// Reads `<partition>:<offset>`.
 fn parse_position(text: &str) -> Result<Place, String> {
-    let expected = || format!("must be <partition>:<offset>, for example 0:42; this is {text:?}");
-    let (partition, offset) = text.split_once(':').ok_or_else(expected)?;
-    match (parse_whole_number(partition, 0..), parse_whole_number(offset, 0..)) {
-        (Ok(partition), Ok(offset)) => Ok((partition, offset)),
-        _ => Err(expected()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_is_a_partition_and_an_offset() {
-        assert_eq!(parse_position("2:17"), Ok((2, 17)));
-        for bad in ["", "2", "2:", ":17", "2:-1", "-1:2", "a:b", "2:1:7", "+2:1", "2:9223372036854775808"] {
-            assert!(parse_position(bad).is_err(), "{bad}");
-        }
-    }
+    text.parse().map_err(|error: NoPlace| format!("{error}; this is {text:?}"))
 }

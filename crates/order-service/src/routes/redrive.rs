@@ -99,6 +99,7 @@ pub(super) struct Redriven {
 impl Redriven {
     fn new(redrive: Redrive, topic: &str) -> Self {
         let Redrive { dlq_offset, attempt, partition, offset, .. } = redrive;
+        let position = redrive.place().to_string();
         Self {
             dlq_offset,
             attempt,
@@ -108,7 +109,7 @@ impl Redriven {
             topic: topic.to_owned(),
             partition,
             offset,
-            position: format!("{partition}:{offset}"),
+            position,
             follow: format!("/events/{topic}/{partition}/{offset}"),
         }
     }

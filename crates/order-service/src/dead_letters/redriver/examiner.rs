@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use order_events::codec::DecodeError;
 use order_events::registry::FetchError;
-use order_events::{EventCodec, OrderEvent, Payload};
+use order_events::{EventCodec, OrderEvent, Payload, Place};
 use rdkafka::Message;
 use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
@@ -27,7 +27,7 @@ pub(super) struct Approved {
     pub(super) letter: Arc<Filed>,
     pub(super) record: OwnedMessage,
     /// Where the record was in the events topic.
-    pub(super) place: (i32, i64),
+    pub(super) place: Place,
     /// How often its event will have been sent again.
     pub(super) attempt: u32,
 }
@@ -43,7 +43,7 @@ impl Examiner {
         let Found { letter, redrive, .. } = found;
         let place = self.place(&letter)?;
         if let Some(redrive) = redrive.as_ref().filter(|_| !force) {
-            let position = format!("{}:{}", redrive.partition, redrive.offset);
+            let position = redrive.place().to_string();
             return Err(Refusal::AlreadyRedriven { at: redrive.at_text(), position }.into());
         }
         let attempt = self.attempt(&letter, redrive.as_ref())?;
@@ -56,9 +56,9 @@ impl Examiner {
     }
 
     /// Where the letter's record was, if that is in the topic that is consumed here.
-    fn place(&self, letter: &Filed) -> Result<(i32, i64), Refusal> {
+    fn place(&self, letter: &Filed) -> Result<Place, Refusal> {
         let is_ours = letter.topic.as_deref() == Some(self.events_topic.as_str());
-        let place = letter.place().filter(|(partition, _)| is_ours && self.store.has_partition(*partition));
+        let place = letter.place().filter(|place| is_ours && self.store.has_partition(place.partition));
         place.ok_or_else(|| {
             let from = letter.topic.as_deref().map(|topic| match letter.partition {
                 Some(partition) => format!("{topic}, partition {partition}"),
@@ -79,7 +79,7 @@ impl Examiner {
     }
 
     /// Whether a later update of the order was applied. The fold asks once more, when it is the event's turn.
-    fn is_superseded(&self, event: &OrderEvent, (partition, offset): (i32, i64)) -> bool {
+    fn is_superseded(&self, event: &OrderEvent, Place { partition, offset }: Place) -> bool {
         let Some(partition) = usize::try_from(partition).ok().filter(|_| self.store.has_partition(partition))
         else {
             return false;

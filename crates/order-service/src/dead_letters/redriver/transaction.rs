@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use order_events::Place;
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
 use tracing::info;
@@ -57,7 +58,7 @@ impl Topics<'_> {
         let mut redriven = Vec::with_capacity(approved.len());
         for (number, letter) in approved.iter().enumerate() {
             let offset = offset(&delivered, number).ok_or(WriteError::NoPlace(letter.letter.dlq_offset))?;
-            let note = note(letter, (letter.place.0, offset), request);
+            let note = note(letter, Place { offset, ..letter.place }, request);
             self.send_note(writer, letter, &note)?;
             redriven.push(note);
         }
@@ -75,7 +76,7 @@ impl Topics<'_> {
         let origin = (!force).then(|| letter.origin.unwrap_or(*place));
         let headers = headers::of_redriven(record::original(record).headers, *attempt, origin);
         let headers = Some(to_kafka(&headers));
-        let (partition, topic) = (Some(place.0), self.events);
+        let (partition, topic) = (Some(place.partition), self.events);
         writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
     }
 
@@ -95,7 +96,7 @@ fn offset(delivered: &HashMap<usize, i64>, number: usize) -> Option<i64> {
 /// The note that a letter was sent again, to this place.
 pub(super) fn note(
     approved: &Approved,
-    (partition, offset): (i32, i64),
+    Place { partition, offset }: Place,
     request: &RedriveRequest,
 ) -> Redrive {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
