@@ -37,7 +37,7 @@ async fn main() {
         return bare(brokers, topic).await;
     }
     let world = World::own().await.with("RUST_LOG", "info");
-    let (cart, orders) = (world.cart().await, world.orders().await);
+    let cart = world.cart().await;
     let (_bare, bare) = start_bare(&world).await;
     let runs = |name: &str| arguments.is_empty() || arguments.iter().any(|wanted| wanted == name);
     if runs("create") {
@@ -46,6 +46,9 @@ async fn main() {
         }
     }
     if runs("read") {
+        // A topic of its own: the load of before is not to be consumed.
+        let world = world.anew();
+        let (cart, orders) = (world.cart().await, world.orders().await);
         assert_eq!(cart.create("READ-1", 3).await.status, 201);
         orders.order("READ-1", |_| true).await;
         compare("read", 64, bare, orders.port(), &|_| {
@@ -138,9 +141,10 @@ async fn answer(stream: &mut BufReader<TcpStream>) {
 
 /// The bare program, in a process of its own, and its port.
 async fn start_bare(world: &World) -> (Child, u16) {
-    let topic = format!("{}-bare", world.topic());
+    let bare = world.anew();
+    bare.events().create(3, &[]).await;
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["bare", &world.stack().bootstrap_servers(), &topic])
+        .args(["bare", &world.stack().bootstrap_servers(), bare.topic()])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -38,7 +38,7 @@ struct Inner {
 /// A letter in memory, and its last redrive.
 struct Entry {
     letter: Arc<Filed>,
-    redrive: Option<Redrive>,
+    redrive: Option<Box<Redrive>>,
 }
 
 /// How many letters there are. All that are in the topic, unless retention took some since the service started.
@@ -191,7 +191,7 @@ impl Index {
 
     /// A letter that is not in memory, with what became of its last redrive.
     pub(super) fn found(&self, letter: Filed, redrive: Option<Redrive>) -> Found {
-        self.read(|inner| inner.found(&Entry { letter: Arc::new(letter), redrive }))
+        self.read(|inner| inner.found(&Entry { letter: Arc::new(letter), redrive: redrive.map(Box::new) }))
     }
 
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
@@ -205,7 +205,7 @@ impl Index {
 
 impl Entry {
     fn size(&self) -> usize {
-        self.letter.size() + self.redrive.as_ref().map_or(0, Redrive::size)
+        self.letter.size() + self.redrive.as_ref().map_or(0, |redrive| redrive.size())
     }
 }
 
@@ -231,8 +231,8 @@ impl Inner {
     fn note(&mut self, redrive: Redrive) {
         let is_first = if let Some(at) = self.position(redrive.dlq_offset) {
             self.bytes += redrive.size();
-            let last = self.letters[at].redrive.replace(redrive);
-            self.bytes -= last.as_ref().map_or(0, Redrive::size);
+            let last = self.letters[at].redrive.replace(Box::new(redrive));
+            self.bytes -= last.as_ref().map_or(0, |last| last.size());
             last.is_none()
         } else {
             redrive.dlq_offset < self.letters_from && self.forgotten_notes.add(redrive)
@@ -262,7 +262,7 @@ impl Inner {
             self.by_place.remove(&place);
         }
         if let Some(redrive) = redrive {
-            self.forgotten_notes.add(redrive);
+            self.forgotten_notes.add(*redrive);
         }
     }
 
@@ -280,9 +280,9 @@ impl Inner {
     }
 
     fn found(&self, Entry { letter, redrive }: &Entry) -> Found {
-        let place = redrive.as_ref().map(Redrive::place);
+        let place = redrive.as_ref().map(|redrive| redrive.place());
         let dead_again = place.and_then(|place| self.by_place.get(&place).copied());
-        Found { letter: letter.clone(), redrive: redrive.clone(), dead_again }
+        Found { letter: letter.clone(), redrive: redrive.as_deref().cloned(), dead_again }
     }
 }
 
