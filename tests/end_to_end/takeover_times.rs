@@ -42,8 +42,8 @@ async fn a_killed_instance_with_a_name_processes_again_within_seconds() {
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_instance_is_replaced_within_seconds() {
+/// Lets one of two instances end; gives how long it takes until the other one processes everything and shows it.
+async fn replaced_after(end: impl AsyncFnOnce(Service)) -> Duration {
     let trial = trial().await;
     let (first, second) = (trial.world.orders().await, trial.world.orders().await);
     eventually("both have a share", async || {
@@ -51,23 +51,19 @@ async fn a_stopped_instance_is_replaced_within_seconds() {
     })
     .await;
     let began = Instant::now();
-    first.stop().await;
-    let took = fresh_data_after(&trial, &second, began).await;
-    assert_eq!(second.active().await, 3);
+    end(first).await;
+    second.processing(3).await;
+    fresh_data_after(&trial, &second, began).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_instance_is_replaced_within_seconds() {
+    let took = replaced_after(Service::stop).await;
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_instance_is_replaced_within_ten_seconds() {
-    let trial = trial().await;
-    let (first, second) = (trial.world.orders().await, trial.world.orders().await);
-    eventually("both have a share", async || {
-        (first.active().await > 0 && second.active().await > 0).then_some(())
-    })
-    .await;
-    let began = Instant::now();
-    first.kill().await;
-    let took = fresh_data_after(&trial, &second, began).await;
-    assert_eq!(second.active().await, 3);
+    let took = replaced_after(Service::kill).await;
     assert!(took < Duration::from_secs(10), "{took:?}");
 }

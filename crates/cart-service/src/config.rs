@@ -1,14 +1,13 @@
 //! The settings of the service.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser};
 use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, base_url};
 use service_runtime::limits::HttpArgs;
 use service_runtime::prefer::MAX_WAIT;
 use service_runtime::settings::{duration, positive_duration};
-use service_runtime::telemetry::LogArgs;
+use service_runtime::{Command, ServiceArgs};
 use thiserror::Error;
 
 use crate::order_service::ALLOWANCE;
@@ -23,21 +22,9 @@ pub struct Settings {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Port of the HTTP server; 0 is any free one.
-    #[arg(long, env = "PORT", default_value_t = 8000)]
-    pub port: u16,
-
-    /// Address that the HTTP server listens on.
-    #[arg(long, env = "BIND", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
-    pub bind: IpAddr,
-
-    /// How long running requests and unsent events may take after SIGTERM.
-    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = positive_duration)]
-    pub shutdown_timeout: Duration,
-
-    /// See [`HttpArgs`].
+    /// See [`ServiceArgs`].
     #[command(flatten)]
-    pub http: HttpArgs,
+    pub service: ServiceArgs<8000>,
 
     /// Settings of the orders themselves.
     #[command(flatten)]
@@ -58,17 +45,6 @@ pub struct Settings {
     /// See [`RegistryConfig`].
     #[command(flatten)]
     pub registry: RegistryConfig,
-
-    /// See [`LogArgs`].
-    #[command(flatten)]
-    pub log: LogArgs,
-}
-
-/// What the program can do besides serving.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Command {
-    /// Asks the service that runs on this machine, at PORT, whether it is ready: exit code 0 or 1.
-    Healthcheck,
 }
 
 /// Which orders are taken, and how long publishing one may take.
@@ -146,14 +122,8 @@ pub enum ConfigError {
 /// The settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// See [`Settings::port`].
-    pub port: u16,
-    /// See [`Settings::bind`].
-    pub bind: IpAddr,
-    /// See [`Settings::shutdown_timeout`].
-    pub shutdown_timeout: Duration,
-    /// See [`HttpArgs`].
-    pub http: HttpArgs,
+    /// See [`ServiceArgs`].
+    pub service: ServiceArgs<8000>,
     /// See [`OrderSettings`].
     pub orders: OrderSettings,
     /// See [`OutcomeSettings`].
@@ -164,8 +134,6 @@ pub struct Config {
     pub topics: TopicArgs,
     /// See [`RegistryConfig`].
     pub registry: RegistryConfig,
-    /// See [`LogArgs`].
-    pub log: LogArgs,
 }
 
 impl Config {
@@ -179,7 +147,7 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
-        let HttpArgs { request_timeout: request, read_timeout: read, .. } = settings.http;
+        let HttpArgs { request_timeout: request, read_timeout: read, .. } = settings.service.http;
         let delivery = settings.orders.delivery_timeout;
         let least = read + delivery + Duration::from_secs(MAX_WAIT) + ALLOWANCE;
         if request <= least {
@@ -187,16 +155,12 @@ impl Config {
         }
         crate::publisher::client_config(&kafka, &settings.orders)?;
         Ok(Self {
-            port: settings.port,
-            bind: settings.bind,
-            shutdown_timeout: settings.shutdown_timeout,
-            http: settings.http,
+            service: settings.service,
             orders: settings.orders,
             outcomes: settings.outcomes,
             kafka,
             topics: settings.topics,
             registry: settings.registry,
-            log: settings.log,
         })
     }
 }

@@ -24,10 +24,8 @@ use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
-use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
-use service_runtime::server::{self, Patience};
-use service_runtime::shutdown;
+use service_runtime::{app, server, shutdown};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -67,12 +65,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let order_service = OrderService::new(&config.outcomes, stop.clone())?;
     let state = AppState::new(&config, publisher.clone(), order_service, metrics);
 
-    let app = app::finish(routes::router(state), http_metrics, &config.http);
-    let patience = Patience {
-        head: config.http.read_timeout,
-        write: config.http.write_timeout,
-        grace: config.shutdown_timeout,
-    };
+    let app = app::finish(routes::router(state), http_metrics, &config.service.http);
+    let patience = config.service.patience();
     let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
     let watch = shutdown::spawn(&stop, publisher::watch_broker(publisher.clone(), stop.clone()));
 
@@ -87,7 +81,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         None => Ok(()),
     };
     stop.cancel();
-    let time_is_up = Instant::now() + config.shutdown_timeout;
+    let time_is_up = Instant::now() + config.service.shutdown_timeout;
     let ended = server.await.and(watch.await);
     publisher.flush(time_is_up.saturating_duration_since(Instant::now())).await;
     info!("stopped");

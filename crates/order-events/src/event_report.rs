@@ -61,7 +61,8 @@ impl EventOutcome {
 }
 
 /// The kinds of events that cannot be processed. Their names are part of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The bytes are no event.
     Undecodable,

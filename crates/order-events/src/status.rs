@@ -4,9 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// A status that the services know. Events of peers may carry others; those are kept as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Status {
     /// Just made; only a CREATE gives it.
     New,

@@ -1,10 +1,10 @@
 //! The description of the HTTP interface (OpenAPI), as far as it is not at the handlers.
 
-use order_events::OrderId;
+use order_events::{OrderId, Status};
 use serde_json::Value;
 use service_runtime::openapi;
+use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Description;
-use utoipa::{OpenApi, ToSchema};
 
 use crate::error::PROBLEMS;
 
@@ -15,25 +15,11 @@ use crate::error::PROBLEMS;
         title = "order-service",
         description = "Shows the orders that Kafka events have made. Errors are problem details (RFC 9457)."
     ),
-    components(schemas(OrderId, StatusName))
+    components(schemas(OrderId, Status))
 )]
 pub(crate) struct Api;
 
 /// The whole description.
 pub(crate) fn describe(operations: &Description) -> Value {
     openapi::complete(operations, &PROBLEMS)
-}
-
-/// A status that orders have, see `order_events::Status`.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only described")]
-#[schema(rename_all = "lowercase")]
-pub(crate) enum StatusName {
-    New,
-    Pending,
-    Confirmed,
-    Processing,
-    Shipped,
-    Delivered,
-    Cancelled,
 }

@@ -1,16 +1,13 @@
 //! The settings of the service.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, topic_name};
 use rust_decimal::Decimal;
-use service_runtime::ApiToken;
-use service_runtime::limits::HttpArgs;
 use service_runtime::settings::{duration, positive_duration};
-use service_runtime::telemetry::LogArgs;
+use service_runtime::{ApiToken, Command, ServiceArgs};
 use uuid::Uuid;
 
 use crate::dead_letters::{Limit, Source};
@@ -27,21 +24,9 @@ pub struct Settings {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Port of the HTTP server; 0 is any free one.
-    #[arg(long, env = "PORT", default_value_t = 8001)]
-    pub port: u16,
-
-    /// Address that the HTTP server listens on.
-    #[arg(long, env = "BIND", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
-    pub bind: IpAddr,
-
-    /// How long running requests may take after SIGTERM.
-    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "25s", value_parser = positive_duration)]
-    pub shutdown_timeout: Duration,
-
-    /// See [`HttpArgs`].
+    /// See [`ServiceArgs`].
     #[command(flatten)]
-    pub http: HttpArgs,
+    pub service: ServiceArgs<8001>,
 
     /// Settings of the orders themselves.
     #[command(flatten)]
@@ -74,17 +59,6 @@ pub struct Settings {
     /// See [`RegistryConfig`].
     #[command(flatten)]
     pub registry: RegistryConfig,
-
-    /// See [`LogArgs`].
-    #[command(flatten)]
-    pub log: LogArgs,
-}
-
-/// What the program can do besides serving.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Command {
-    /// Asks the service that runs on this machine, at PORT, whether it is ready: exit code 0 or 1.
-    Healthcheck,
 }
 
 /// How events are folded and orders are shown.
@@ -227,14 +201,8 @@ fn rate(text: &str) -> Result<Decimal, String> {
 /// The settings, checked.
 #[derive(Clone)]
 pub struct Config {
-    /// See [`Settings::port`].
-    pub port: u16,
-    /// See [`Settings::bind`].
-    pub bind: IpAddr,
-    /// See [`Settings::shutdown_timeout`].
-    pub shutdown_timeout: Duration,
-    /// See [`HttpArgs`].
-    pub http: HttpArgs,
+    /// See [`ServiceArgs`].
+    pub service: ServiceArgs<8001>,
     /// See [`OrderSettings`].
     pub orders: OrderSettings,
     /// See [`PipelineSettings`].
@@ -255,8 +223,6 @@ pub struct Config {
     pub consumer_group_id: String,
     /// See [`RegistryConfig`].
     pub registry: RegistryConfig,
-    /// See [`LogArgs`].
-    pub log: LogArgs,
 }
 
 impl Config {
@@ -272,12 +238,11 @@ impl Config {
         let clients = Clients::new(&kafka, &settings.consumer_group_id, &settings.pipeline)?;
         let dead_letter_source = Source::new(&kafka, &settings.consumer_group_id, &settings.dlq_topic)?;
         // There are no other writes.
-        let api_token = settings.dead_letters.admin_token.clone().or(settings.http.api_token);
+        let mut service = settings.service;
+        let admin_token = settings.dead_letters.admin_token.clone();
+        service.http.api_token = admin_token.or(service.http.api_token);
         Ok(Self {
-            port: settings.port,
-            bind: settings.bind,
-            shutdown_timeout: settings.shutdown_timeout,
-            http: HttpArgs { api_token, ..settings.http },
+            service,
             orders: settings.orders,
             pipeline: settings.pipeline,
             dead_letters: settings.dead_letters,
@@ -288,7 +253,6 @@ impl Config {
             dlq_topic: settings.dlq_topic,
             consumer_group_id: settings.consumer_group_id,
             registry: settings.registry,
-            log: settings.log,
         })
     }
 }

@@ -32,10 +32,8 @@ use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
-use service_runtime::server::{self, Patience};
-use service_runtime::shutdown;
+use service_runtime::{app, server, shutdown};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -86,12 +84,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let event_metrics = EventMetrics::register(&mut metrics, view.clone(), status.clone());
     let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 
-    let app = app::finish(routes::router(state, described(&config)), http_metrics, &config.http);
-    let patience = Patience {
-        head: config.http.read_timeout,
-        write: config.http.write_timeout,
-        grace: config.shutdown_timeout,
-    };
+    let app = app::finish(routes::router(state, described(&config)), http_metrics, &config.service.http);
+    let patience = config.service.patience();
     let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
 
     let processed = process(&config, view, status, event_metrics, &stop).await;

@@ -1,10 +1,9 @@
-//! The `order-service` program: reads the settings, sets up the log, and runs the service until it is told to
-//! stop.
+//! The `order-service` program: reads the settings, and runs the service until it is told to stop.
 
 use std::process::ExitCode;
 
-use order_service::config::{Command, Config, Settings};
-use service_runtime::{probe, server, settings, shutdown, telemetry};
+use order_service::config::{Config, Settings};
+use service_runtime::settings;
 
 /// For librdkafka's C code as well, which takes and gives back memory on different threads: with the system's
 /// allocator on Linux, half of a backlog's time goes into that (`cargo bench --bench order_service -- backlog`).
@@ -14,20 +13,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let given: Settings = settings::parse();
-    if let Some(Command::Healthcheck) = given.command {
-        return probe::ready(given.bind, given.port);
+    if let Some(command) = given.command {
+        return given.service.obey(command);
     }
-    let config = Config::new(given, settings::environment())
-        .unwrap_or_else(|error| settings::refuse(&error.to_string()));
-    if let Err(error) = telemetry::init(&config.log) {
-        settings::refuse(&error.to_string());
-    }
-    let shutdown = match shutdown::on_signal() {
-        Ok(shutdown) => shutdown,
-        Err(error) => return service_runtime::exit(Err(error)),
-    };
-    match server::bind(config.bind, config.port).await {
-        Ok(listener) => service_runtime::exit(order_service::run(config, listener, shutdown).await),
-        Err(error) => service_runtime::exit(Err(error)),
-    }
+    let config = Config::new(given, settings::environment());
+    let config = config.unwrap_or_else(|error| settings::refuse(&error.to_string()));
+    let service = config.service.clone();
+    service.run(async |listener, stop| order_service::run(config, listener, stop).await).await
 }

@@ -21,7 +21,7 @@ use order_service::store::Store;
 use serde_json::{Value, json};
 use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
-use service_runtime::server::{self, Patience};
+use service_runtime::server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -79,11 +79,10 @@ async fn serve(store: Store) -> u16 {
     let (mut metrics, stop) = (prometheus_client::registry::Registry::default(), CancellationToken::new());
     let http = HttpMetrics::register(&mut metrics);
     let state = AppState::new(&config, view, status, metrics, stop.clone());
-    let app = app::finish(routes::router(state, Value::Null), http, &config.http);
+    let app = app::finish(routes::router(state, Value::Null), http, &config.service.http);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let patience =
-        Patience { head: Duration::from_secs(10), write: Duration::from_secs(10), grace: Duration::ZERO };
+    let patience = config.service.patience();
     tokio::spawn(server::serve(listener, app, stop, patience));
     port
 }

@@ -1,8 +1,7 @@
 //! What each service needs around its work, and nothing of that work itself.
 //!
-//! A service's `main` is [`settings::parse`], [`telemetry::init`], [`shutdown::on_signal`], its own `run`, and
-//! [`exit`]; its router goes through [`app::finish`], which gives every route the same limits, problem details,
-//! request ids and metrics, and is served by [`server::serve`].
+//! A service's `main` is [`settings::parse`] and [`ServiceArgs::run`]; its router goes through [`app::finish`], which
+//! gives every route the same limits, problem details, request ids and metrics, and is served by [`server::serve`].
 
 pub mod api_docs;
 mod api_token;
@@ -18,37 +17,23 @@ pub mod observe;
 pub mod openapi;
 mod overload;
 pub mod prefer;
-pub mod probe;
+mod probe;
 pub mod problem;
 mod rate_limit;
 pub mod server;
+mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
-pub mod telemetry;
+mod telemetry;
 
 use std::error::Error;
-use std::process::ExitCode;
-
-use tracing::error;
 
 pub use api_token::ApiToken;
 pub use conditional::Conditional;
 pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
-
-/// The last word of a service: success, or why it cannot go on, in the log and as one line on standard error.
-pub fn exit<E: Error>(result: Result<(), E>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let reason = chain(&error);
-            error!(reason, "the service cannot go on");
-            settings::complain(&reason);
-            ExitCode::FAILURE
-        }
-    }
-}
+pub use service::{Command, ServiceArgs};
 
 /// An error and its causes on one line; a cause that its error already tells is left out.
 pub fn chain(error: &dyn Error) -> String {

@@ -11,7 +11,7 @@ use crate::settings;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Success if `GET /health/ready` answers 200 in time, of the service that listens on this address of this machine.
-pub fn ready(bind: IpAddr, port: u16) -> ExitCode {
+pub(crate) fn ready(bind: IpAddr, port: u16) -> ExitCode {
     let host = match bind {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),

@@ -40,7 +40,7 @@ pub enum LogFormat {
 
 /// Why there can be no log.
 #[derive(Debug, Error)]
-pub enum TelemetryError {
+pub(crate) enum TelemetryError {
     /// The filter is none.
     #[error("RUST_LOG={filter}: {reason}")]
     Filter {
@@ -66,7 +66,7 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// See [`TelemetryError`].
-pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
+pub(crate) fn init(args: &LogArgs) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&args.log)
         .map_err(|reason| TelemetryError::Filter { filter: args.log.clone(), reason })?;
     let mut lines = vec![line(args.log_format, std::io::stdout, std::io::stdout().is_terminal())];

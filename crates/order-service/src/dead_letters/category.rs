@@ -1,9 +1,12 @@
 //! What a failure means for the record that it happened to.
 
 use order_events::Reason;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How a failure is met. The names are part of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Category {
     /// Trying again would not help: a dead letter at once.
     NoRetryDlq,

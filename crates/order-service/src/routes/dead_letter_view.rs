@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use order_events::{
     CreateOrderPayload, EventOutcome, EventType, OrderEvent, Payload, Reason, UpdateOrderPayload,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::dead_letters::{self, Category, Found, Redrive};
@@ -75,39 +75,14 @@ impl Page {
     }
 }
 
-/// How a failure is met, see [`Category`].
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(super) enum CategoryName {
-    NoRetryDlq,
-    RetryThenDlq,
-    RetryForever,
-}
-
-/// Why an event cannot be processed, see [`Reason`].
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ReasonName {
-    Undecodable,
-    UnknownSchema,
-    InvalidEvent,
-    DuplicateOrder,
-    UnknownOrder,
-    IllegalTransition,
-    IdempotencyConflict,
-    ProcessingFailed,
-}
-
 /// One letter, as clients see it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetter)]
 pub(super) struct Message {
     #[serde(rename = "orderId")]
     order_id: Option<String>,
-    #[schema(value_type = Option<CategoryName>)]
-    error_category: Option<&'static str>,
-    #[schema(value_type = Option<ReasonName>)]
-    reason: Option<&'static str>,
+    error_category: Option<Category>,
+    reason: Option<Reason>,
     error_message: String,
     retry_count: u32,
     /// When it failed, RFC 3339.
@@ -167,8 +142,7 @@ pub(super) struct RedriveView {
     /// Where the event is now: `<partition>:<offset>`.
     position: String,
     outcome: EventOutcome,
-    #[schema(value_type = Option<ReasonName>)]
-    reason: Option<&'static str>,
+    reason: Option<Reason>,
     /// The letter that it became, if it could not be processed again.
     dead_again: Option<i64>,
 }
@@ -184,8 +158,8 @@ impl Message {
         let value = letter.value.as_deref().filter(|_| with_value);
         Self {
             order_id: letter.order_id.as_ref().map(ToString::to_string),
-            error_category: letter.category.map(Category::as_str),
-            reason: letter.reason.map(Reason::as_str),
+            error_category: letter.category,
+            reason: letter.reason,
             error_message: letter.message.to_string(),
             retry_count: letter.retry_count,
             timestamp: letter.failed_at_text(),
@@ -213,7 +187,7 @@ impl RedriveView {
             forced: redrive.forced,
             position: redrive.place().to_string(),
             outcome,
-            reason: reason.map(Reason::as_str),
+            reason,
             dead_again,
         }
     }

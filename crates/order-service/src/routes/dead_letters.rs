@@ -8,7 +8,7 @@ use service_runtime::input::{Path, Query, parse_whole_number};
 use service_runtime::{Fault, Problem};
 
 use super::ORDER_ID;
-use super::dead_letter_view::{CategoryName, Message, Page, ReasonName, Stats};
+use super::dead_letter_view::{Message, Page, Stats};
 use crate::dead_letters::{Category, Filter};
 use crate::error;
 use crate::state::AppState;
@@ -36,8 +36,8 @@ pub(super) async fn dead_letter_stats(State(state): State<AppState>) -> Result<J
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, nullable = false, description = "The most entries; 10 if it is missing."),
         ("offset" = Option<i64>, Query, minimum = 0, nullable = false, description = "How many of the newest are left out."),
-        ("category" = Option<CategoryName>, Query, nullable = false, description = "Only those of this category."),
-        ("reason" = Option<ReasonName>, Query, nullable = false, description = "Only those with this reason."),
+        ("category" = Option<Category>, Query, nullable = false, description = "Only those of this category."),
+        ("reason" = Option<Reason>, Query, nullable = false, description = "Only those with this reason."),
         ("orderId" = Option<OrderId>, Query, nullable = false, description = "Only those of this order; also `order_id`."),
     ),
     responses(

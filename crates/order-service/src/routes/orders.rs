@@ -10,7 +10,6 @@ use service_runtime::{Conditional, Problem};
 use utoipa::ToSchema;
 
 use super::pages::Page;
-use crate::api::StatusName;
 use crate::error;
 use crate::order_view::OrderView;
 use crate::state::AppState;
@@ -47,7 +46,7 @@ pub(super) struct Orders {
 #[utoipa::path(
     get, path = "/orders",
     params(
-        ("status" = Option<StatusName>, Query, nullable = false, description = "Only orders of this status; in any case."),
+        ("status" = Option<Status>, Query, nullable = false, description = "Only orders of this status; in any case."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, nullable = false, description = "The most entries; 100 if it is missing."),
         ("cursor" = Option<String>, Query, nullable = false, description = "The `nextCursor` of the page before."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An `ETag`: 304 if nothing has changed."),

@@ -3,17 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use order_events::OrderId;
-use serde::{Deserialize, Serialize};
+use order_events::{OrderId, Reason};
+use serde::Serialize;
 use serde_json::Value;
 use service_runtime::Problem;
 use service_runtime::input::{Body, Fields, Path, Query, flag, text, whole_number};
 use utoipa::ToSchema;
 
 use super::ORDER_ID;
-use super::dead_letter_view::{CategoryName, ReasonName};
 use super::dead_letters::{parse_category, parse_offset, parse_reason};
-use crate::dead_letters::{Filter, Redrive, RedriveRequest, Report, Which};
+use crate::dead_letters::{Category, Filter, Redrive, RedriveRequest, Report, Which};
 use crate::error;
 use crate::state::AppState;
 
@@ -31,9 +30,8 @@ const ASKER_FIELDS: &[&str] = &["force", "requestedBy"];
 const SOME_FIELDS: &[&str] = &["category", "reason", "after", "limit", "dryRun"];
 
 /// How one letter is sent again. Everything may be missing, and so may the body.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "it is read field by field, to tell every fault; this is its description")]
 pub(super) struct RedriveOne {
     /// Also if it was sent again already, or if a later update of its order was applied.
     #[schema(nullable = true, example = false)]
@@ -43,16 +41,15 @@ pub(super) struct RedriveOne {
 }
 
 /// Which letters are sent again, and how. Everything may be missing, and so may the body.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "it is read field by field, to tell every fault; this is its description")]
 pub(super) struct RedriveSome {
     /// Only those of this category.
     #[schema(nullable = true, example = "NO_RETRY_DLQ")]
-    category: Option<CategoryName>,
+    category: Option<Category>,
     /// Only those with this reason.
     #[schema(nullable = true, example = "unknown_order")]
-    reason: Option<ReasonName>,
+    reason: Option<Reason>,
     /// Only those of this order; also `order_id`.
     #[schema(nullable = true, value_type = Option<OrderId>)]
     order_id: Option<String>,
@@ -73,9 +70,8 @@ pub(super) struct RedriveSome {
 }
 
 /// Who asks, for the record.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "ada")]
-#[expect(dead_code, reason = "it is read field by field, to tell every fault; this is its description")]
 struct Requester(String);
 
 /// What was sent again, and where it is now.
