@@ -126,12 +126,17 @@ async fn type_all(page: Page, text: &str) {
         examples(text).into_iter().filter(|example| example.command.contains("curl")).collect();
     assert!(examples.len() > 10, "the page has examples");
     for example in &examples {
+        let mut command = example.command.clone();
+        if example.printed.is_empty() {
+            // Nothing tells whether it was refused but this.
+            command += " --fail";
+        }
         if [" -d ", " -X "].iter().any(|write| example.command.contains(write)) {
-            let difference = page.differs(example, &shell.print(&example.command).await);
+            let difference = page.differs(example, &shell.print(&command).await);
             assert_eq!(difference, None);
         } else {
             eventually(&format!("{} prints {}", example.command, example.printed), async || {
-                page.differs(example, &shell.print(&example.command).await).is_none().then_some(())
+                page.differs(example, &shell.print(&command).await).is_none().then_some(())
             })
             .await;
         }

@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 
 use end_to_end_tests::{Answer, Service, World, eventually};
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::json;
 
 const TOKEN: &str = "0123456789abcdef";
 
-/// An event that is still to come: who asks for it waits.
+/// Asks for an event that is still to come, and so waits; with one request at a time, until it has its turn.
 async fn wait_for_event(orders: &Service, topic: &str, seconds: u32) -> Answer {
     let path = format!("/events/{topic}/0/999999");
-    Answer::to(orders.request(Method::GET, &path).header("prefer", format!("wait={seconds}"))).await
+    eventually("there is room to wait", async || {
+        let request = orders.request(Method::GET, &path).header("prefer", format!("wait={seconds}"));
+        let answer = Answer::to(request).await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await
 }
 
 fn problem(answer: &Answer) -> &str {
@@ -99,15 +105,16 @@ async fn pages_of_an_allowed_origin_may_call() {
 async fn who_waits_is_answered_when_the_service_is_to_stop() {
     let world = World::shared().await.with("MAX_CONCURRENT_REQUESTS", "1");
     let orders = world.orders().await;
-    let path = format!("/events/{}/0/999999", world.topic());
-    let waiting = orders.request(Method::GET, &path).header("prefer", "wait=30");
-    let waiting = tokio::spawn(Answer::to(waiting));
-    eventually("it waits", async || (orders.get("/orders").await.status == 503).then_some(())).await;
-    let began = Instant::now();
-    orders.stop().await;
-    let answer = waiting.await.unwrap();
+    let stop = async {
+        eventually("somebody waits", async || (orders.get("/orders").await.status == 503).then_some(()))
+            .await;
+        orders.signal(Signal::TERM);
+        Instant::now()
+    };
+    let (answer, stopped) = tokio::join!(wait_for_event(&orders, world.topic(), 30), stop);
     assert_eq!((answer.status.as_u16(), &answer.json["outcome"]), (200, &json!("pending")));
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(stopped.elapsed() < Duration::from_secs(20), "{:?}", stopped.elapsed());
+    assert_eq!(orders.end().await.0, Some(0));
 }
 
 #[tokio::test]

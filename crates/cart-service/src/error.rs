@@ -41,8 +41,8 @@ pub const DELIVERY_UNKNOWN: ProblemType = ProblemType {
 /// The answer to a request whose event was not confirmed. Logs what the client is not told.
 pub fn problem(failure: &PublishError, event_id: Uuid) -> Problem {
     let detail = match failure {
-        PublishError::Unknown => {
-            warn!(%event_id, "delivery unknown");
+        PublishError::Unknown(reason) => {
+            warn!(%event_id, reason, "delivery unknown");
             let detail = "Kafka did not confirm the event; it may have arrived. With an Idempotency-Key, sending the \
                           same request again is safe; without one, look first whether it has.";
             return Problem::new(DELIVERY_UNKNOWN, detail)
@@ -129,7 +129,7 @@ mod tests {
     fn what_was_not_confirmed_is_a_503_that_says_whether_it_may_be_in_the_log() {
         let rejected = KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed);
         let cases = [
-            (PublishError::Unknown, DELIVERY_UNKNOWN, true),
+            (PublishError::Unknown("the broker at 10.0.0.1 hangs".to_owned()), DELIVERY_UNKNOWN, true),
             (PublishError::QueueFull, NOT_PUBLISHED, false),
             (PublishError::NotReady("the broker at 10.0.0.1 is away".to_owned()), NOT_PUBLISHED, false),
             (PublishError::Rejected(rejected), NOT_PUBLISHED, false),

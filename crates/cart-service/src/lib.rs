@@ -53,8 +53,8 @@ pub enum RunError {
     TaskLost,
 }
 
-/// Serves on `listener` until `stop`, which it also gives itself when it cannot go on. Takes requests at once; until the topic and the schema are there, it
-/// is not ready and answers writes with 503.
+/// Serves on `listener` until `stop`, which it also gives itself when it cannot go on. Takes requests at once; until
+/// the topic and the schema are there, it is not ready and answers writes with 503.
 ///
 /// # Errors
 /// See [`RunError`]. A broker or a registry that is away is none: it is waited for.
@@ -66,7 +66,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let state = AppState::new(&config, publisher.clone(), order_service, metrics);
 
     let app = app::finish(routes::router(state), http_metrics, &config.service.http);
-    let patience = config.service.patience();
+    let mut patience = config.service.patience();
+    // Requests do not take all of the time: events whose clients are gone want to be delivered too.
+    patience.grace = patience.grace.mul_f64(0.9);
     let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
     let watch = shutdown::spawn(&stop, publisher::watch_broker(publisher.clone(), stop.clone()));
 

@@ -10,8 +10,7 @@ use service_runtime::settings;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let given: Settings = settings::parse();
     if let Some(command) = given.command {
         return given.service.obey(command);
@@ -19,5 +18,5 @@ async fn main() -> ExitCode {
     let config = Config::new(given, settings::environment());
     let config = config.unwrap_or_else(|error| settings::refuse(&error.to_string()));
     let service = config.service.clone();
-    service.run(async |listener, stop| cart_service::run(config, listener, stop).await).await
+    service.run(async |listener, stop| cart_service::run(config, listener, stop).await)
 }

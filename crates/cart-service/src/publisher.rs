@@ -57,9 +57,9 @@ pub enum PublishError {
     /// The event is larger than the broker takes. It is not in the log.
     #[error("the event is larger than the broker takes")]
     TooLarge,
-    /// No answer in time: the event may be in the log or not.
-    #[error("the broker did not confirm the event in time")]
-    Unknown,
+    /// The event may be in the log or not, for this reason.
+    #[error("whether the event arrived is not known: {0}")]
+    Unknown(String),
     /// The event does not fit its schema.
     #[error(transparent)]
     Encode(Arc<EncodeError>),
@@ -182,16 +182,16 @@ impl Publisher {
         match tokio::time::timeout(self.delivery_timeout, report).await {
             Ok(Ok(Ok(delivery))) => self.position(delivery),
             Ok(Ok(Err((error, _)))) => Err(not_delivered(error)),
-            // The producer was replaced with the event in flight, or the report is late.
-            Ok(Err(_)) | Err(_) => Err(PublishError::Unknown),
+            Ok(Err(_)) => Err(PublishError::Unknown("the producer was replaced".to_owned())),
+            Err(_) => Err(PublishError::Unknown("no delivery report in time".to_owned())),
         }
     }
 
-    /// The broker knows a copy of an event that it has forgotten the offset of; a client that cannot be told where
-    /// its event is may as well send it again.
+    /// The broker may have had the event already when librdkafka sent it once more, and then tells no offset. Without
+    /// a place, nobody can ask what became of the event: the client is told that it may be there, as it is.
     fn position(&self, Delivery { partition, offset, .. }: Delivery) -> Result<Position, PublishError> {
         if offset < 0 {
-            return Err(PublishError::Unknown);
+            return Err(PublishError::Unknown("it arrived, but its offset is not known".to_owned()));
         }
         Ok(Position { topic: self.topic.clone(), place: Place { partition, offset } })
     }
@@ -254,21 +254,20 @@ impl Publisher {
 }
 
 /// What a delivery report says that is none. Only what is named here is surely not in the log: the broker refused
-/// the event for what it is, or it never left the queue. With any other error it was sent, perhaps more than once,
+/// the event for what it is. With any other error it was sent, perhaps more than once,
 /// and one of the times it may have arrived (librdkafka's `RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED`).
 fn not_delivered(error: KafkaError) -> PublishError {
     match error.rdkafka_error_code() {
         Some(Code::MessageSizeTooLarge) => PublishError::TooLarge,
         Some(
-            Code::PurgeQueue
-            | Code::UnknownTopic
+            Code::UnknownTopic
             | Code::UnknownPartition
             | Code::TopicAuthorizationFailed
             | Code::ClusterAuthorizationFailed
             | Code::InvalidRecord
             | Code::PolicyViolation,
         ) => PublishError::Rejected(error),
-        _ => PublishError::Unknown,
+        _ => PublishError::Unknown(error.to_string()),
     }
 }
 
@@ -300,7 +299,7 @@ mod tests {
     #[test]
     fn only_what_surely_did_not_arrive_is_told_so() {
         let told = |code| not_delivered(KafkaError::MessageProduction(code));
-        for code in [Code::PurgeQueue, Code::TopicAuthorizationFailed, Code::InvalidRecord] {
+        for code in [Code::TopicAuthorizationFailed, Code::InvalidRecord] {
             assert!(matches!(told(code), PublishError::Rejected(_)), "{code}");
         }
         for code in [
@@ -309,9 +308,11 @@ mod tests {
             Code::OutOfOrderSequenceNumber,
             Code::NotEnoughReplicasAfterAppend,
             Code::PurgeInflight,
+            // Also of an event that waits to be sent once more.
+            Code::PurgeQueue,
             Code::Fatal,
         ] {
-            assert!(matches!(told(code), PublishError::Unknown), "{code}");
+            assert!(matches!(told(code), PublishError::Unknown(_)), "{code}");
         }
         assert!(matches!(told(Code::MessageSizeTooLarge), PublishError::TooLarge));
     }

@@ -61,7 +61,7 @@ impl PublisherMetrics {
 fn label(outcome: &Result<Position, PublishError>) -> &'static str {
     match outcome {
         Ok(_) => "delivered",
-        Err(PublishError::Unknown) => "unknown",
+        Err(PublishError::Unknown(_)) => "unknown",
         Err(PublishError::NotReady(_)) => "not_ready",
         Err(PublishError::QueueFull) => "queue_full",
         Err(PublishError::Rejected(_) | PublishError::TooLarge | PublishError::Encode(_)) => "rejected",

@@ -107,7 +107,7 @@ pub enum OrderIdError {
     ControlCharacter,
     /// What in a path means the folder itself or the one above it, also when it is percent-encoded; only what a
     /// person types.
-    #[error("must not be one or two dots: no URL could name it")]
+    #[error("must not be one or two dots")]
     Dots,
     /// More than [`MAX_CHARS`].
     #[error("must have at most {MAX_CHARS} characters, this has {count}")]

@@ -73,7 +73,8 @@ pub enum RunError {
     FollowerLost,
 }
 
-/// Serves on `listener` until `stop`, which it also gives itself when it cannot go on. Takes requests at once; it is ready when the orders are restored.
+/// Serves on `listener` until `stop`, which it also gives itself when it cannot go on. Takes requests at once; it is
+/// ready when the orders are restored.
 ///
 /// # Errors
 /// See [`RunError`]. A broker or a registry that is away is none: it is waited for.

@@ -35,7 +35,7 @@ pub struct View {
 impl View {
     /// Of an empty store. Must be called inside of a runtime.
     pub fn new(config: &Config, store: Store, partitions: usize, events: Arc<EventCodec>) -> Self {
-        let letters = Index::new(config.dead_letters.dlq_index_max);
+        let letters = Index::new(config.dead_letters.dlq_index_max, &config.topics.order_topic);
         let lookup = Lookup::new(letters.clone(), config.dead_letter_source.clone());
         let redriver = Redriver::new(
             config.clients.redriver.clone(),

@@ -18,7 +18,7 @@ use tracing::error;
 
 use crate::body_limit::{self, BODY_LIMIT};
 use crate::deadline::{self, Deadlines};
-use crate::input::Json;
+use crate::input::shown;
 use crate::limits::HttpArgs;
 use crate::observe::{HttpMetrics, observe, tell_route};
 use crate::problem::{Problem, ProblemType};
@@ -102,7 +102,7 @@ async fn explained(method: &Method, uri: &Uri, response: Response) -> Response {
 async fn detail(method: &Method, uri: &Uri, parts: &Parts, plain: Body) -> String {
     match parts.status {
         StatusCode::NOT_FOUND => {
-            format!("There is nothing at {}; /docs shows what there is.", Json::Text(uri.path().to_owned()))
+            format!("There is nothing at {}; /docs shows what there is.", shown(uri.path()))
         }
         StatusCode::METHOD_NOT_ALLOWED => {
             let allowed = parts.headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok());
@@ -124,8 +124,10 @@ fn is_explained(response: &Response) -> bool {
 
 fn not_allowed(method: &Method, path: &str, allowed: Option<&str>) -> String {
     match allowed {
-        Some(allowed) => format!("{method} is not possible at {path}; use {}.", allowed.replace(',', " or ")),
-        None => format!("{method} is not possible at {path}."),
+        Some(allowed) => {
+            format!("{method} is not possible at {}; use {}.", shown(path), allowed.replace(',', " or "))
+        }
+        None => format!("{method} is not possible at {}.", shown(path)),
     }
 }
 
@@ -196,7 +198,7 @@ mod tests {
     async fn errors_that_axum_makes_are_problems_too() {
         let cases = [
             ("GET", "/nowhere?x=1", 404, "There is nothing at \"/nowhere\"; /docs shows what there is."),
-            ("DELETE", "/orders", 405, "DELETE is not possible at /orders; use POST."),
+            ("DELETE", "/orders", 405, "DELETE is not possible at \"/orders\"; use POST."),
             ("GET", "/teapot", 418, "short and stout"),
         ];
         for (method, path, status, detail) in cases {

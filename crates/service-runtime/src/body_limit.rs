@@ -1,6 +1,6 @@
 //! The largest body.
 
-use axum::body::Body;
+use axum::body::BodyDataStream;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
@@ -23,13 +23,13 @@ pub(crate) async fn check(request: Request, next: Next) -> Response {
     // Who asks first need not send it. Who does not ask hears the answer only when he has sent: closed before that,
     // the connection is reset, and the answer may be lost with it (RFC 9112, section 9.6).
     if !request.headers().contains_key(header::EXPECT) {
-        discard(request.into_body()).await;
+        discard(request.into_body().into_data_stream()).await;
     }
     StatusCode::PAYLOAD_TOO_LARGE.into_response()
 }
 
-async fn discard(body: Body) {
-    let mut parts = body.into_data_stream();
+/// Takes what comes, up to a limit, and throws it away.
+pub(crate) async fn discard(mut parts: BodyDataStream) {
     let mut discarded = 0;
     while let Some(Ok(part)) = parts.next().await
         && discarded < MAX_DISCARDED

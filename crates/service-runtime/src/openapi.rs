@@ -24,11 +24,15 @@ const ALWAYS: [(&str, &str); 3] = [
 const WITH_INPUT: [(&str, &str); 1] = [("400", "`invalid-request`: `errors` lists every fault.")];
 
 /// What an operation may answer that takes a body.
-const WITH_BODY: [(&str, &str); 4] = [
+const WITH_BODY: [(&str, &str); 5] = [
     ("401", "`unauthorized`: only if the service has a token."),
     ("408", "`slow-request`: the body was not there within `READ_TIMEOUT`; nothing was done."),
     ("413", "The body is larger than 1 MiB."),
-    ("415", "The body is not declared as JSON: `-H 'Content-Type: application/json'`."),
+    (
+        "415",
+        "The body is not declared as JSON (`-H 'Content-Type: application/json'`), not in UTF-8, or encoded.",
+    ),
+    ("501", "The body has a transfer coding that is not understood."),
 ];
 
 /// The whole description of a service whose own problems are `problems`.

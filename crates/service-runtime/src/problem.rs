@@ -12,8 +12,9 @@ use crate::prefer::Prefer;
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// How many faults `detail` tells; `errors` has all of them.
+/// How many faults `detail` tells, and how many `errors` has: a body of 1 MiB can have a hundred thousand.
 const MAX_TOLD: usize = 10;
+const MAX_LISTED: usize = 100;
 
 /// RFC 3986, section 3.5.
 const NOT_IN_FRAGMENT: &AsciiSet = &CONTROLS
@@ -177,13 +178,14 @@ impl Problem {
         }))
     }
 
-    /// A 400 with all of the request's faults.
-    pub fn invalid(errors: Vec<Fault>) -> Self {
+    /// A 400 with the request's faults.
+    pub fn invalid(mut errors: Vec<Fault>) -> Self {
         let told = errors.iter().take(MAX_TOLD).map(|fault| format!("{} {}", fault.pointer, fault.detail));
         let mut told: Vec<_> = told.collect();
         if errors.len() > MAX_TOLD {
             told.push(format!("and {} more", errors.len() - MAX_TOLD));
         }
+        errors.truncate(MAX_LISTED);
         let mut problem = Self::new(ProblemType::INVALID_REQUEST, told.join("; "));
         problem.0.errors = errors;
         problem

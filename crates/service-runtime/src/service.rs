@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -15,6 +16,9 @@ use crate::server::Patience;
 use crate::settings::{self, positive_duration};
 use crate::telemetry::LogArgs;
 use crate::{chain, probe, server, shutdown, telemetry};
+
+/// How long threads that block are waited for when the service has ended.
+const LEFTOVERS: Duration = Duration::from_millis(500);
 
 /// What a program can do besides serving.
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -64,14 +68,29 @@ impl<const PORT: u16> ServiceArgs<PORT> {
         }
     }
 
-    /// Sets up the log, listens, and runs the service until it ends or is told to, by SIGTERM or SIGINT.
-    pub async fn run<E: Error>(
+    /// Sets up the log, listens, and runs the service until it ends or is told to, by SIGTERM or SIGINT. Must not be
+    /// called inside of a runtime.
+    pub fn run<E: Error>(
         &self,
         service: impl AsyncFnOnce(TcpListener, CancellationToken) -> Result<(), E>,
     ) -> ExitCode {
         if let Err(error) = telemetry::init(&self.log) {
             settings::refuse(&error.to_string());
         }
+        let runtime = match Runtime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&error),
+        };
+        let code = runtime.block_on(self.serve(service));
+        // A thread may wait for Kafka still, on behalf of a request that is over.
+        runtime.shutdown_timeout(LEFTOVERS);
+        code
+    }
+
+    async fn serve<E: Error>(
+        &self,
+        service: impl AsyncFnOnce(TcpListener, CancellationToken) -> Result<(), E>,
+    ) -> ExitCode {
         let stop = match shutdown::on_signal() {
             Ok(stop) => stop,
             Err(error) => return fail(&error),

@@ -39,13 +39,15 @@ pub fn spawn(stop: &CancellationToken, task: impl Future<Output = ()> + Send + '
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
     async fn a_task_that_panics_stops_the_service() {
         let stop = CancellationToken::new();
         let task = spawn(&stop, async { panic!("a defect") });
-        stop.cancelled().await;
+        tokio::time::timeout(Duration::from_secs(5), stop.cancelled()).await.unwrap();
         assert!(task.await.unwrap_err().is_panic());
     }
 }

@@ -5,10 +5,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use order_events::{EventOutcome, OrderId, Status};
+use order_events::{EventOutcome, OrderId, Status, TraceContext};
 use serde::Serialize;
 use service_runtime::input::{Body, Path};
-use service_runtime::{Fault, Problem};
+use service_runtime::{Fault, Prefer, Problem};
 use tracing::info;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -77,15 +77,15 @@ enum UpdateResponses {
 )]
 pub(super) async fn update_order(
     State(state): State<AppState>,
-    mut headers: WriteHeaders,
+    WriteHeaders { key, prefer, trace }: WriteHeaders,
     mut body: Body,
 ) -> Result<Response, Problem> {
-    let key = body.checked(headers.take_key());
+    let key = body.checked(key);
     let mut fields = body.fields();
     let order_id = request::order_id(&mut fields, &state.orders.order_id_prefix);
     let status = request::status(&mut fields);
     let (key, change) = body.finish(key.zip(order_id.zip(status)))?;
-    update(&state, change, key.as_ref(), headers).await
+    update(&state, change, key.as_ref(), prefer, trace).await
 }
 
 /// The same as PUT, for clients that have no other verb.
@@ -113,10 +113,10 @@ pub(super) async fn update_order_by_post(
 pub(super) async fn patch_order(
     State(state): State<AppState>,
     Path(order_id): Path<String>,
-    mut headers: WriteHeaders,
+    WriteHeaders { key, prefer, trace }: WriteHeaders,
     mut body: Body,
 ) -> Result<Response, Problem> {
-    let key = body.checked(headers.take_key());
+    let key = body.checked(key);
     let order_id = OrderId::parse(&order_id, &state.orders.order_id_prefix);
     let order_id = body.checked(order_id.map_err(|error| Fault::path("orderId", error.to_string())));
     let mut fields = body.fields();
@@ -130,7 +130,7 @@ pub(super) async fn patch_order(
     });
     let order_id = order_id.zip(same).map(|(order_id, _)| order_id);
     let (key, change) = body.finish(key.zip(order_id.zip(status)))?;
-    update(&state, change, key.as_ref(), headers).await
+    update(&state, change, key.as_ref(), prefer, trace).await
 }
 
 /// Publishes the UPDATE event of a new status, and tells the client of it.
@@ -138,14 +138,16 @@ async fn update(
     state: &AppState,
     (order_id, status): (OrderId, Status),
     key: Option<&IdempotencyKey>,
-    WriteHeaders { prefer, trace, .. }: WriteHeaders,
+    prefer: Prefer,
+    trace: TraceContext,
 ) -> Result<Response, Problem> {
     let event_id = event_id(&order_id, key);
     let event = order::updated(&order_id, status, Timestamp::now());
     let published = publish(state, &event, event_id, prefer, trace).await?;
     info!(order_id = order_id.as_str(), %status, %event_id, position = %published.position, "order updated");
     let code = published.status(StatusCode::OK);
-    let location = published.location(state, order_id.as_str()).filter(|_| code == StatusCode::ACCEPTED);
+    // What was changed, the client knows; what becomes of it, it may want to ask.
+    let location = (code == StatusCode::ACCEPTED).then(|| published.location(state, order_id.as_str()));
     let update = StatusOf { order_id: order_id.as_str(), status: status.as_str() };
     let updated = Updated {
         message: "Order status update published",
@@ -156,5 +158,5 @@ async fn update(
         kafka: published.position.into(),
         outcome: published.outcome,
     };
-    Ok((code, location, prefer.applied(), Json(updated)).into_response())
+    Ok((code, location.flatten(), prefer.applied(), Json(updated)).into_response())
 }

@@ -37,13 +37,6 @@ impl<S: Sync> FromRequestParts<S> for WriteHeaders {
     }
 }
 
-impl WriteHeaders {
-    /// The key, once; the rest goes on without it.
-    pub(super) fn take_key(&mut self) -> Result<Option<IdempotencyKey>, Fault> {
-        std::mem::replace(&mut self.key, Ok(None))
-    }
-}
-
 /// An event that is in the log, and what its client is told of it.
 pub(super) struct Published {
     pub(super) position: Position,

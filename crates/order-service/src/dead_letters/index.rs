@@ -23,6 +23,7 @@ struct Inner {
     letters: VecDeque<Entry>,
     bytes: usize,
     max_letters: usize,
+    events_topic: Arc<str>,
     forgotten_notes: ForgottenNotes,
     /// The letter of a place in the events topic.
     by_place: HashMap<Place, i64>,
@@ -101,9 +102,10 @@ pub struct Found {
 }
 
 impl Index {
-    /// Knows nothing yet, and keeps at most so many letters.
-    pub fn new(max_letters: usize) -> Self {
-        Self(Arc::new(RwLock::new(Inner::new(max_letters))))
+    /// Knows nothing yet, and keeps at most so many letters. The events that they were come from `events_topic`, or
+    /// are none of ours.
+    pub fn new(max_letters: usize, events_topic: &str) -> Self {
+        Self(Arc::new(RwLock::new(Inner::new(max_letters, events_topic.into()))))
     }
 
     /// Takes a record of the dead letter topic; what was taken before is ignored.
@@ -128,7 +130,7 @@ impl Index {
 
     /// The topic is another one: forgets everything.
     pub fn clear(&self) {
-        self.write(|inner| *inner = Inner::new(inner.max_letters));
+        self.write(|inner| *inner = Inner::new(inner.max_letters, inner.events_topic.clone()));
     }
 
     /// Whether the topic was read to its end once.
@@ -210,8 +212,9 @@ impl Entry {
 }
 
 impl Inner {
-    fn new(max_letters: usize) -> Self {
-        Self { max_letters, forgotten_notes: ForgottenNotes::new(max_letters), ..Self::default() }
+    fn new(max_letters: usize, events_topic: Arc<str>) -> Self {
+        let forgotten_notes = ForgottenNotes::new(max_letters);
+        Self { max_letters, events_topic, forgotten_notes, ..Self::default() }
     }
 
     fn file(&mut self, letter: Option<Filed>, redrive: Option<Redrive>) {
@@ -244,7 +247,7 @@ impl Inner {
         self.stats.total += 1;
         *self.stats.categories.entry(letter.category.map(Category::as_str)).or_default() += 1;
         *self.stats.reasons.entry(letter.reason.map(Reason::as_str)).or_default() += 1;
-        if let Some(place) = letter.place() {
+        if let Some(place) = self.place(&letter) {
             self.by_place.insert(place, letter.dlq_offset);
         }
         let entry = Entry { letter: Arc::new(letter), redrive: None };
@@ -256,7 +259,7 @@ impl Inner {
         self.bytes -= oldest.size();
         let Entry { letter, redrive } = oldest;
         self.letters_from = letter.dlq_offset + 1;
-        if let Some(place) = letter.place()
+        if let Some(place) = self.place(&letter)
             && self.by_place.get(&place) == Some(&letter.dlq_offset)
         {
             self.by_place.remove(&place);
@@ -264,6 +267,11 @@ impl Inner {
         if let Some(redrive) = redrive {
             self.forgotten_notes.add(*redrive);
         }
+    }
+
+    /// Where the event of a letter was in our topic.
+    fn place(&self, letter: &Filed) -> Option<Place> {
+        letter.place().filter(|_| letter.topic.as_deref() == Some(&*self.events_topic))
     }
 
     fn position(&self, dlq_offset: i64) -> Option<usize> {
@@ -339,7 +347,7 @@ mod tests {
 
     #[test]
     fn letters_are_found_by_what_they_are_the_newest_first() {
-        let index = Index::new(100);
+        let index = Index::new(100, "order-events");
         for offset in 0..6 {
             let reason = if offset < 4 { Reason::Undecodable } else { Reason::ProcessingFailed };
             index.take(&letter(offset, 10 + offset, reason));
@@ -363,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_portion_begins_where_it_should_and_knows_what_remains() {
-        let index = Index::new(100);
+        let index = Index::new(100, "order-events");
         for offset in 0..6 {
             index.take(&letter(offset, 10 + offset, Reason::UnknownOrder));
         }
@@ -387,7 +395,7 @@ mod tests {
 
     #[test]
     fn the_oldest_letters_make_room_and_are_counted_all_the_same() {
-        let index = Index::new(2);
+        let index = Index::new(2, "order-events");
         for offset in 0..5 {
             index.take(&letter(offset, offset, Reason::Undecodable));
         }
@@ -398,7 +406,7 @@ mod tests {
 
     #[test]
     fn the_notes_of_forgotten_letters_are_kept_but_not_all_of_them() {
-        let index = Index::new(2);
+        let index = Index::new(2, "order-events");
         for offset in 0..5 {
             index.take(&letter(offset, 10 + offset, Reason::Undecodable));
         }
@@ -420,7 +428,7 @@ mod tests {
 
     #[test]
     fn notes_take_room_as_letters_do() {
-        let index = Index::new(100);
+        let index = Index::new(100, "order-events");
         index.take(&letter(0, 10, Reason::Undecodable));
         let bytes = || index.read(|inner| inner.bytes);
         let alone = bytes();
@@ -433,7 +441,7 @@ mod tests {
 
     #[test]
     fn what_never_was_a_letter_is_not_looked_for() {
-        let index = Index::new(2);
+        let index = Index::new(2, "order-events");
         index.take(&letter(0, 0, Reason::Undecodable));
         index.take(&redrive(2, 0, 9));
         // Offset 1 is the mark of a transaction.
@@ -450,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_letter_of_a_record_that_looks_like_a_note_is_a_letter() {
-        let index = Index::new(100);
+        let index = Index::new(100, "order-events");
         index.take(&letter(0, 10, Reason::Undecodable));
         let note = redrive(1, 0, 20);
         let original = crate::record::original(&note);
@@ -472,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_redrive_is_followed_to_its_end() {
-        let index = Index::new(100);
+        let index = Index::new(100, "order-events");
         index.take(&letter(0, 10, Reason::UnknownOrder));
         index.take(&redrive(1, 0, 20));
         let found = index.get(0).unwrap();

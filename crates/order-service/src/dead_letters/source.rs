@@ -16,8 +16,9 @@ use super::{Index, PARTITION};
 /// How long the brokers may take to give what is there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a search through the topic may take; no longer than its request does.
-const SEARCH_PATIENCE: Duration = Duration::from_secs(45);
+/// How long a search through the topic may take. With all else that a redrive does, less than the default of
+/// `REQUEST_TIMEOUT`.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(20);
 
 const POLL: Duration = Duration::from_millis(100);
 

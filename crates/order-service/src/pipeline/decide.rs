@@ -72,13 +72,12 @@ impl Worker {
         let incoming = match record::read(record, events, may_wait, &original) {
             Ok(incoming) => incoming,
             Err(unreadable) => {
-                let rejection = rejection(unreadable, schemas, &mut partition.waits_for);
-                let is_known = rejection.is_some();
-                if let Some(rejection) = rejection {
-                    batch.advance(offset);
-                    batch.reject(offset, rejection, letter(0));
-                }
-                return Ok(is_known);
+                let Some(rejection) = rejection(unreadable, schemas, &mut partition.waits_for) else {
+                    return Ok(false);
+                };
+                batch.advance(offset);
+                batch.reject(offset, rejection, letter(0));
+                return Ok(true);
             }
         };
         let failure = injected_failure(settings, &incoming.event);

@@ -57,7 +57,7 @@ pub(super) async fn dead_letters(
     Ok(Json(Page::new(found, view, limit, offset)))
 }
 
-/// A page of dead letters.
+/// Which letters a client asks for.
 struct Wanted {
     filter: Filter,
     offset: usize,

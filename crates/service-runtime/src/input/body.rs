@@ -1,12 +1,13 @@
 //! Bodies of requests: JSON objects.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 
 use super::media_type::check_json;
-use super::{Json, finish, missing, one};
+use super::{Json, finish, missing, one, unique_names};
+use crate::body_limit::{BODY_LIMIT, discard};
 use crate::problem::{Fault, Problem};
 
 /// A JSON object as it was sent, and the faults found in it so far. The default is an empty one.
@@ -57,9 +58,9 @@ impl Body {
     /// Takes every field that is none of `names` for a fault.
     pub fn only(&mut self, names: &[&[&str]]) {
         let names = names.concat();
-        let unknown = self.pairs.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let unknown = unique_names(&self.pairs).filter(|name| !names.contains(name));
         let detail = format!("is not known; expected are {}", names.join(", "));
-        self.faults.extend(unknown.map(|(name, _)| Fault::body(name, detail.clone())));
+        self.faults.extend(unknown.map(|name| Fault::body(name, detail.clone())));
     }
 
     /// `outcome`, unless any fault was found.
@@ -140,28 +141,36 @@ impl<'a> Fields<'a, '_> {
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         check_json(request.headers()).map_err(IntoResponse::into_response)?;
-        Self::parse(&bytes(request, state).await?).map_err(IntoResponse::into_response)
+        Self::parse(&bytes(request).await?).map_err(IntoResponse::into_response)
     }
 }
 
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Response> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.into_response() {
-        response if response.status() == StatusCode::BAD_REQUEST => {
-            Problem::invalid(vec![Fault::whole_body("ended before it was whole")]).into_response()
+async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
+    let mut parts = request.into_body().into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(part) = parts.next().await {
+        let Ok(part) = part else {
+            let fault = Fault::whole_body("ended before it was whole");
+            return Err(Problem::invalid(vec![fault]).into_response());
+        };
+        if bytes.len() + part.len() > BODY_LIMIT {
+            discard(parts).await;
+            return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response());
         }
-        response => response,
-    })
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
 }
 
 /// A body that may be missing, or `null`.
 impl<S: Send + Sync> OptionalFromRequest<S> for Body {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Response> {
+    async fn from_request(request: Request, _: &S) -> Result<Option<Self>, Response> {
         let is_json = check_json(request.headers());
-        let bytes = bytes(request, state).await?;
+        let bytes = bytes(request).await?;
         if bytes.trim_ascii().is_empty() {
             return Ok(None);
         }

@@ -23,6 +23,11 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
+/// A text as it is shown to a person: in quotation marks, without control characters, and short.
+pub fn shown(text: &str) -> String {
+    Json::Text(text.to_owned()).to_string()
+}
+
 impl fmt::Display for Json {
     /// As it is shown in a fault: short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

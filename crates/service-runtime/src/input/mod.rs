@@ -10,16 +10,20 @@ mod media_type;
 mod path;
 mod query;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::{Bound, RangeBounds};
 use std::str::FromStr;
 
 pub use body::{Body, Fields};
-pub use json::Json;
+pub use json::{Json, shown};
 pub use path::Path;
 pub use query::Query;
 
 use crate::problem::{Fault, Problem};
+
+/// How many unknown names are told.
+const MAX_NAMES: usize = 100;
 
 /// What `read` makes of the value under any of `names`, if there is one. Several must come to the same: `123` and
 /// `ORD-123` may be one order, 3 and 3.0 are one number.
@@ -45,6 +49,12 @@ fn one<'a, T: PartialEq>(
     Ok(first.map(|(_, _, value)| value))
 }
 
+/// Each name once, and not too many of them: nobody reads more.
+fn unique_names(pairs: &[(String, Json)]) -> impl Iterator<Item = &str> {
+    let names: BTreeSet<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+    names.into_iter().take(MAX_NAMES)
+}
+
 fn missing<T>(value: Option<T>) -> Result<T, String> {
     value.ok_or_else(|| "is missing".to_owned())
 }
@@ -66,7 +76,7 @@ pub fn parse_whole_number<T: FromStr + PartialOrd + Display>(
     range: impl RangeBounds<T>,
 ) -> Result<T, String> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    in_range(text.parse().ok().filter(|_| is_number), &range, || Json::Text(text.to_owned()).to_string())
+    in_range(text.parse().ok().filter(|_| is_number), &range, || shown(text))
 }
 
 /// Reads a whole number of a body. For JSON, 3 and 3.0 are one number.

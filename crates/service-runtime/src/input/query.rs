@@ -8,7 +8,7 @@ use axum::http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
 use super::path::NOT_UTF8;
-use super::{Json, finish, missing, one, text};
+use super::{Json, finish, missing, one, text, unique_names};
 use crate::problem::{Fault, Problem};
 
 /// A query string's pairs, and the faults found in it so far.
@@ -53,7 +53,7 @@ impl Query {
     pub fn unexpected(self) -> Vec<Fault> {
         let Self { pairs, mut faults } = self;
         let detail = "is not known here; it belongs into the body";
-        faults.extend(pairs.iter().map(|(name, _)| Fault::query(name, detail)));
+        faults.extend(unique_names(&pairs).map(|name| Fault::query(name, detail)));
         faults
     }
 
