@@ -53,8 +53,14 @@ async fn a_bad_setting_stops_the_boot_with_one_line() {
             "REQUEST_TIMEOUT=60s: more than 70.5s is needed, that is READ_TIMEOUT (10s), DELIVERY_TIMEOUT (30s)",
         ),
         ("KAFKA_ACKS", "1", "KAFKA_ACKS: this service needs acks=all; remove the setting"),
+        ("KAFKA_REQUEST_REQUIRED_ACKS", "1", "KAFKA_REQUEST_REQUIRED_ACKS: this service needs acks=all"),
+        ("KAFKA_DELIVERY_TIMEOUT_MS", "500", "this service needs message.timeout.ms=8800"),
     ];
+    let world = World::shared().await;
+    let long_group = "g".repeat(249);
     let of_orders = [
+        ("DLQ_TOPIC", world.topic(), ": must be another topic than ORDER_TOPIC"),
+        ("CONSUMER_GROUP_ID", long_group.as_str(), "the changelog is called g"),
         ("SHIPPING_RATE", "2", "SHIPPING_RATE=2: a number from 0 to 1 is expected"),
         ("STATUS_TRANSITIONS", "lax", "STATUS_TRANSITIONS=lax: one of warn, strict"),
         ("UPDATE_GRACE", "soon", "UPDATE_GRACE=soon: a duration is expected"),
@@ -69,7 +75,6 @@ async fn a_bad_setting_stops_the_boot_with_one_line() {
         .chain(both("order-service"))
         .chain(of_cart.into_iter().map(|case| ("cart-service", case)))
         .chain(of_orders.into_iter().map(|case| ("order-service", case)));
-    let world = World::shared().await;
     for (program, (variable, value, expected)) in all {
         let (code, said) = world.fork().with(variable, value).run_to_end(program).await;
         assert_eq!(code, Some(2), "{program} {variable}={value}: {said}");

@@ -16,7 +16,8 @@ pub struct KafkaArgs {
         long,
         env = "KAFKA_BOOTSTRAP_SERVERS",
         default_value = "localhost:9092",
-        value_name = "HOST:PORT,..."
+        value_name = "HOST:PORT,...",
+        value_parser = servers
     )]
     pub kafka_bootstrap_servers: String,
 
@@ -24,6 +25,15 @@ pub struct KafkaArgs {
     /// KAFKA_SECURITY_PROTOCOL=SASL_SSL sets security.protocol. The flag wins.
     #[arg(long = "kafka-property", value_name = "NAME=VALUE", hide_env_values = true, value_parser = property)]
     pub kafka_properties: Vec<(String, String)>,
+}
+
+fn servers(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.contains('@') {
+        return Err(
+            "host:port is expected, several with commas; credentials go into KAFKA_SASL_...".to_owned()
+        );
+    }
+    Ok(text.to_owned())
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
@@ -66,8 +76,27 @@ pub enum PropertyError {
     },
 }
 
-/// Properties that make a client another one. An order-service is named with `INSTANCE_ID`.
-const OWN: [&str; 2] = ["transactional.id", "group.instance.id"];
+/// Properties that have a setting of their own: `KAFKA_BOOTSTRAP_SERVERS`, and `INSTANCE_ID` of order-service.
+const OWN: [&str; 3] = ["bootstrap.servers", "transactional.id", "group.instance.id"];
+
+/// The second names of librdkafka's properties, and the ones that are used here (librdkafka, `CONFIGURATION.md`). Set
+/// under both, it would be chance which one counts.
+const ALIASES: [(&str, &str); 10] = [
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("message.send.max.retries", "retries"),
+    ("compression.codec", "compression.type"),
+    ("request.required.acks", "acks"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("auto.commit.enable", "enable.auto.commit"),
+];
+
+fn canonical(name: String) -> String {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, canonical)| (*canonical).to_owned())
+}
 
 /// Where the brokers are, and the librdkafka properties that the user set.
 #[derive(Debug, Clone)]
@@ -119,11 +148,12 @@ impl KafkaConfig {
     ) -> Result<Self, PropertyError> {
         let from_environment = environment.filter_map(|(variable, value)| {
             let name = variable.strip_prefix("KAFKA_").filter(|_| !is_of_others(&variable))?;
-            Some((name.to_ascii_lowercase().replace('_', "."), UserValue { value, source_name: variable }))
+            let name = canonical(name.to_ascii_lowercase().replace('_', "."));
+            Some((name, UserValue { value, source_name: variable }))
         });
         let from_flags = args.kafka_properties.iter().map(|(name, value)| {
             let source_name = format!("--kafka-property {name}");
-            (name.clone(), UserValue { value: value.clone(), source_name })
+            (canonical(name.clone()), UserValue { value: value.clone(), source_name })
         });
         let properties: BTreeMap<_, _> = from_environment.chain(from_flags).collect();
         for (name, user) in &properties {

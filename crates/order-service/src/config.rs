@@ -8,7 +8,10 @@ use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig
 use rust_decimal::Decimal;
 use service_runtime::settings::{duration, positive_duration};
 use service_runtime::{ApiToken, Command, ServiceArgs};
+use thiserror::Error;
 use uuid::Uuid;
+
+use crate::changelog;
 
 use crate::dead_letters::{Limit, Source};
 use crate::fold::Rules;
@@ -198,6 +201,60 @@ fn rate(text: &str) -> Result<Decimal, String> {
     }
 }
 
+/// Why settings that are good one by one are no good together.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A librdkafka property.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    /// What the service writes would be what it reads.
+    #[error(
+        "{variable}={topic}: must be another topic than {others}, or what is written there would be read as something else"
+    )]
+    SameTopic {
+        /// The setting.
+        variable: &'static str,
+        /// Its value.
+        topic: String,
+        /// What else has this name.
+        others: &'static str,
+    },
+    /// Kafka takes no such name.
+    #[error("CONSUMER_GROUP_ID={group}: {reason}; the changelog is called {topic}")]
+    Changelog {
+        /// The setting.
+        group: String,
+        /// What is made of it.
+        topic: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn check_topics(settings: &Settings) -> Result<(), ConfigError> {
+    let changelog = changelog::topic_name(&settings.consumer_group_id);
+    let same = |variable, topic: &str, others| {
+        Err(ConfigError::SameTopic { variable, topic: topic.to_owned(), others })
+    };
+    let (events, dead_letters) = (&settings.topics.order_topic, &settings.dlq_topic);
+    if dead_letters == events {
+        return same("DLQ_TOPIC", dead_letters, "ORDER_TOPIC");
+    }
+    if *events == changelog {
+        return same("ORDER_TOPIC", events, "the changelog of CONSUMER_GROUP_ID");
+    }
+    if *dead_letters == changelog {
+        return same("DLQ_TOPIC", dead_letters, "the changelog of CONSUMER_GROUP_ID");
+    }
+    match topic_name(&changelog) {
+        Ok(_) => Ok(()),
+        Err(reason) => {
+            let group = settings.consumer_group_id.clone();
+            Err(ConfigError::Changelog { group, topic: changelog, reason })
+        }
+    }
+}
+
 /// The settings, checked.
 #[derive(Clone)]
 pub struct Config {
@@ -226,14 +283,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks what clap cannot: the librdkafka properties among the environment variables.
+    /// Checks what clap cannot: the librdkafka properties among the environment variables, and what settings mean
+    /// together.
     ///
     /// # Errors
-    /// The first property that librdkafka refuses or that the service needs otherwise.
+    /// See [`ConfigError`].
     pub fn new(
         settings: Settings,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, PropertyError> {
+    ) -> Result<Self, ConfigError> {
+        check_topics(&settings)?;
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
         let clients = Clients::new(&kafka, &settings.consumer_group_id, &settings.pipeline)?;
         let dead_letter_source = Source::new(&kafka, &settings.consumer_group_id, &settings.dlq_topic)?;

@@ -16,13 +16,13 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 use tracing::error;
 
-use crate::body_limit::{self, BODY_LIMIT};
 use crate::deadline::{self, Deadlines};
 use crate::input::shown;
 use crate::limits::HttpArgs;
 use crate::observe::{HttpMetrics, observe, tell_route};
 use crate::problem::{Problem, ProblemType};
 use crate::rate_limit::{self, Rates};
+use crate::unread::{self, BODY_LIMIT};
 use crate::{api_token, cors, host, overload};
 
 /// How much of a plain error text is passed on.
@@ -36,12 +36,12 @@ const COMPRESS_FROM: u16 = 1024;
 pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs) -> Router {
     let routes = routes
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn(body_limit::check))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(tell_route));
     // What the router itself says (404, the Allow of a 405) is known only outside of it.
     let outside = limited(Router::new().fallback_service(routes), args)
         .layer(from_fn(host::check))
+        .layer(from_fn_with_state(args.read_timeout, unread::discard))
         .layer(from_fn(explain))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM)));
     let outside = match args.cors_allowed_origins.as_slice() {
@@ -91,10 +91,6 @@ async fn explained(method: &Method, uri: &Uri, response: Response) -> Response {
     let (new_parts, body) = problem.into_response().into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(new_parts.headers);
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        // What is left of the body is not read: the client must not send its next request behind it.
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     Response::from_parts(parts, body)
 }
 

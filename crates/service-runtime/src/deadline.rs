@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -45,9 +44,7 @@ pub(crate) async fn enforce(State(deadlines): State<Deadlines>, request: Request
 
 fn slow(limit: Duration) -> Response {
     let detail = format!("The body was not there after {limit:?}. Nothing was done; send the request again.");
-    // What is left of the body is not read: the client must not send its next request behind it.
-    let close = HeaderValue::from_static("close");
-    Problem::new(ProblemType::SLOW_REQUEST, detail).header(header::CONNECTION, close).into_response()
+    Problem::new(ProblemType::SLOW_REQUEST, detail).into_response()
 }
 
 fn too_long(limit: Duration) -> Response {

@@ -6,7 +6,6 @@
 pub mod api_docs;
 mod api_token;
 pub mod app;
-mod body_limit;
 pub mod conditional;
 mod cors;
 mod deadline;
@@ -26,6 +25,7 @@ pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
 mod telemetry;
+mod unread;
 
 use std::error::Error;
 

@@ -75,7 +75,7 @@ pub(crate) async fn observe(
     let status = response.status();
     let elapsed = began.elapsed();
     span.in_scope(|| {
-        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
             error!(status = status.as_u16(), ?elapsed, "request failed");
         } else {
             debug!(status = status.as_u16(), ?elapsed, "request answered");

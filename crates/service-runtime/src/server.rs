@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -37,7 +38,11 @@ pub struct BindError {
 /// The port is taken, or the address is not this machine's.
 pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> {
     let address = SocketAddr::new(address, port);
-    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+    let listener = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
+    if let Err(error) = set_socket_send_buffer_size(&listener, SEND_BUFFER) {
+        debug!(%error, "the send buffer stays as it is");
+    }
+    Ok(listener)
 }
 
 /// How long a server waits.
@@ -51,6 +56,11 @@ pub struct Patience {
     /// For running requests, when the server is to stop.
     pub grace: Duration,
 }
+
+/// How much of an answer the system keeps for a client that is slower than the service, in bytes. A connection inherits
+/// it from the one that listens. The system's own choice is megabytes, of which a third must go before it asks for more:
+/// a slow client would seem to take nothing for minutes.
+const SEND_BUFFER: usize = 128 * 1024;
 
 /// Lets the process have as many connections as the system allows it: the usual limit is 1024, and is there for
 /// programs that use `select(2)`.
@@ -120,6 +130,7 @@ mod tests {
     use axum::routing::get;
     use futures_util::{StreamExt, stream};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
     use tokio::sync::Notify;
 
     use super::*;
@@ -189,6 +200,38 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         tokio::time::timeout(PATIENCE.grace, over.cancelled()).await.unwrap();
+        stop.cancel();
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_slow_and_reads_on_is_served() {
+        let handler =
+            || async { Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 65_536]))) };
+        let listener = bind([127, 0, 0, 1].into(), 0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let patience = Patience { write: Duration::from_secs(1), grace: Duration::ZERO, ..PATIENCE };
+        let app = Router::new().route("/", get(handler));
+        let server = tokio::spawn(serve(listener, app, stop.clone(), patience));
+
+        // What its own system keeps for it counts as taken.
+        let client = TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(65_536).unwrap();
+        let mut client = client.connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        // Three times the time-out, and more than what is in buffers when it is over.
+        let began = std::time::Instant::now();
+        let (mut buffer, mut received) = (vec![0; 65_536], 0);
+        while began.elapsed() < 3 * patience.write || received < 10_000_000 {
+            let slow = began.elapsed() < 3 * patience.write;
+            let length = client.read(&mut buffer).await.unwrap();
+            assert!(length > 0, "closed after {received} bytes and {:?}", began.elapsed());
+            received += length;
+            if slow {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
         stop.cancel();
         server.await.unwrap();
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,9 @@ use crate::server::Patience;
 use crate::settings::{self, positive_duration};
 use crate::telemetry::LogArgs;
 use crate::{chain, probe, server, shutdown, telemetry};
+
+/// How long after `SHUTDOWN_TIMEOUT` the program ends, whatever runs.
+const OVERTIME: Duration = Duration::from_secs(2);
 
 /// How long threads that block are waited for when the service has ended.
 const LEFTOVERS: Duration = Duration::from_millis(500);
@@ -99,11 +103,27 @@ impl<const PORT: u16> ServiceArgs<PORT> {
             Ok(listener) => listener,
             Err(error) => return fail(&error),
         };
-        match service(listener, stop).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
+        let time_is_up = time_is_up(stop.clone(), self.shutdown_timeout);
+        tokio::select! {
+            ended = service(listener, stop) => match ended {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            },
+            late = time_is_up => fail(&late),
         }
     }
+}
+
+/// The service did not end by itself.
+#[derive(Debug, Error)]
+#[error("something still ran {OVERTIME:?} after SHUTDOWN_TIMEOUT ({0:?}); the program ends all the same")]
+struct StillRunning(Duration);
+
+/// A client of Kafka may hang while it leaves its group; an orchestrator would kill the program a little later.
+async fn time_is_up(stop: CancellationToken, shutdown_timeout: Duration) -> StillRunning {
+    stop.cancelled().await;
+    tokio::time::sleep(shutdown_timeout + OVERTIME).await;
+    StillRunning(shutdown_timeout)
 }
 
 /// Says why a service cannot go on, in the log and as one line on standard error.
@@ -112,4 +132,18 @@ fn fail(error: &dyn Error) -> ExitCode {
     error!(reason, "the service cannot go on");
     settings::complain(&reason);
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_hangs_is_not_waited_for_for_ever() {
+        let stop = CancellationToken::new();
+        let late = time_is_up(stop.clone(), Duration::from_secs(25));
+        stop.cancel();
+        let late = tokio::time::timeout(Duration::from_secs(28), late).await.unwrap();
+        assert!(late.to_string().contains("SHUTDOWN_TIMEOUT (25s)"), "{late}");
+    }
 }

@@ -107,6 +107,7 @@ fn start_services(
     };
     let mut for_cart = kafka();
     for_cart.push(("ORDER_SERVICE_URL", format!("http://127.0.0.1:{}", arguments.order_port)));
+    for_cart.push(("PUBLIC_ORDER_SERVICE_URL", format!("http://localhost:{}", arguments.order_port)));
     let mut for_orders = kafka();
     if std::env::var_os("INSTANCE_ID").is_none() {
         // It is the only one, and after a Ctrl-C that was not waited for it goes on at once.

@@ -50,9 +50,13 @@ pub(super) struct RedriveSome {
     /// Only those with this reason.
     #[schema(nullable = true, example = "unknown_order")]
     reason: Option<Reason>,
-    /// Only those of this order; also `order_id`.
+    /// Only those of this order.
     #[schema(nullable = true, value_type = Option<OrderId>)]
     order_id: Option<String>,
+    /// Another name of `orderId`.
+    #[schema(nullable = true, value_type = Option<OrderId>)]
+    #[serde(rename = "order_id")]
+    order_id_too: Option<String>,
     /// Only those behind this `dlq_offset`.
     #[schema(nullable = true, minimum = 0)]
     after: Option<i64>,

@@ -4,11 +4,12 @@ use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use http_body::Body as _;
 
 use super::media_type::check_json;
 use super::{Json, finish, missing, one, unique_names};
-use crate::body_limit::{BODY_LIMIT, discard};
 use crate::problem::{Fault, Problem};
+use crate::unread::BODY_LIMIT;
 
 /// A JSON object as it was sent, and the faults found in it so far. The default is an empty one.
 #[derive(Debug, Default)]
@@ -148,6 +149,10 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
+    // A body that says it is too large is not even asked for (`Expect: 100-continue`).
+    if request.body().size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response());
+    }
     let mut parts = request.into_body().into_data_stream();
     let mut bytes = Vec::new();
     while let Some(part) = parts.next().await {
@@ -156,7 +161,6 @@ async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
             return Err(Problem::invalid(vec![fault]).into_response());
         };
         if bytes.len() + part.len() > BODY_LIMIT {
-            discard(parts).await;
             return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response());
         }
         bytes.extend_from_slice(&part);

@@ -17,10 +17,10 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     if !is_json {
         return Err(not_json(headers, &content_type));
     }
-    let mut parameters = parts.filter_map(|part| part.split_once('='));
-    let charset =
-        parameters.find(|(name, _)| is(name, "charset")).map(|(_, value)| value.trim().trim_matches('"'));
-    if let Some(charset) = charset.filter(|charset| !is(charset, "utf-8")) {
+    let parameters = parts.filter_map(|part| part.split_once('='));
+    let charsets = parameters.filter(|(name, _)| is(name, "charset"));
+    let mut charsets = charsets.map(|(_, value)| value.trim().trim_matches('"'));
+    if let Some(charset) = charsets.find(|charset| !is(charset, "utf-8")) {
         return Err(unsupported(format!("The body's charset is {charset}; JSON is UTF-8.")));
     }
     let encoding = text(headers, &header::CONTENT_ENCODING);
@@ -43,8 +43,11 @@ fn is(text: &str, other: &str) -> bool {
     text.trim().eq_ignore_ascii_case(other)
 }
 
+/// A header; several lines of it are one, as they may be for whoever stands between (RFC 9110, section 5.2).
 fn text(headers: &HeaderMap, name: &HeaderName) -> String {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    lines.join(", ")
 }
 
 fn not_json(headers: &HeaderMap, sent: &str) -> Problem {
@@ -77,6 +80,11 @@ mod tests {
         for bad in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"] {
             assert_eq!(status(header::CONTENT_TYPE, bad), Some(415), "{bad}");
         }
+        let mut twice = HeaderMap::new();
+        for media_type in ["application/json", "text/plain"] {
+            twice.append(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        }
+        assert!(check_json(&twice).is_err());
         assert_eq!(status(header::CONTENT_ENCODING, "gzip"), Some(415));
         assert_eq!(status(header::CONTENT_ENCODING, "identity"), None);
         assert_eq!(status(header::TRANSFER_ENCODING, "gzip, chunked"), Some(501));
