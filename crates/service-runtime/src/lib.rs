@@ -24,7 +24,7 @@ mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
-mod telemetry;
+pub mod telemetry;
 mod unread;
 
 use std::error::Error;
