@@ -1,6 +1,6 @@
 //! What survives a restart: everything that was answered with 2xx.
 
-use end_to_end_tests::{World, eventually};
+use end_to_end_tests::{Load, World, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -31,6 +31,21 @@ async fn orders_survive_the_restart_of_either_service() {
     assert_eq!(orders.get("/order-details?orderId=ORDER-07").await.json, before);
     assert_eq!(cart.update("ORDER-07", "delivered").await.status, 200);
     orders.order("ORDER-07", |order| order["status"] == "delivered").await;
+}
+
+#[tokio::test]
+async fn a_backlog_of_one_partition_is_processed_without_a_pause() {
+    let world = World::shared().await.with("TOPIC_PARTITIONS", "1").with("BATCH_MAX_EVENTS", "10");
+    // It makes the topic.
+    world.cart().await.stop().await;
+    Load::new(&world).await.creates(0..2000).await;
+    let orders = world.orders_starting().await;
+    // 200 batches; a second for each would be too much.
+    eventually("all of it is processed", async || {
+        let applied = orders.metric(r#"order_events_consumed_total{outcome="applied",reason=""}"#).await;
+        (applied == Some(2000.0)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -319,7 +319,8 @@ impl Worker {
     }
 
     /// A partition that cannot be processed just now must not fill the memory; nor must all of them while
-    /// transactions fail.
+    /// transactions fail. What is only behind is not paused: a consumer whose only partition is, sleeps in librdkafka
+    /// for up to a second after it goes on.
     fn pause_and_resume(
         &mut self,
         consumer: &GroupConsumer,
@@ -327,13 +328,14 @@ impl Worker {
     ) -> Result<(), PipelineError> {
         let most = self.pipeline.settings.batch_max_events;
         let is_full = backlog.len() - self.blocked(backlog) >= most;
+        let is_stuck = self.writer.is_none() || self.flooded.is_some() || Instant::now() < self.retry_at;
         for (index, number) in (0..self.partitions.len()).zip(0..) {
             let partition = &mut self.partitions[index];
             let waiting = backlog.of(index).len();
             let change = match partition.paused {
                 false if partition.is_blocked() => waiting > most / 2,
-                false => is_full && waiting > 0,
-                true => !partition.is_blocked() && waiting == 0,
+                false => is_full && is_stuck && waiting > 0,
+                true => !partition.is_blocked() && !is_full,
             };
             if change {
                 let mut list = TopicPartitionList::new();
