@@ -10,7 +10,6 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use crate::error::PROBLEMS;
 use crate::new_order::{CUSTOMER_ID, ITEM_ID, TOTAL_AMOUNT};
 use crate::request::{ITEMS_COUNT, ORDER_ID};
-use crate::routes::{Created, Updated};
 
 /// The part of the description that is not about one operation.
 #[derive(OpenApi)]
@@ -20,7 +19,7 @@ use crate::routes::{Created, Updated};
         description = "Takes orders and publishes them as Kafka events. An answer of 2xx means that the event is in \
                    Kafka's log. Errors are problem details (RFC 9457)."
     ),
-    components(schemas(OrderId, Created<'static>, Updated<'static>))
+    components(schemas(OrderId))
 )]
 pub(crate) struct Api;
 

@@ -26,7 +26,7 @@ use crate::{order, request};
 /// A new order is in the log.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Created<'a> {
+pub(super) struct Created<'a> {
     message: &'static str,
     order_id: &'a str,
     order: Option<OrderView<'a>>,

@@ -15,8 +15,8 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::create_order::Created;
-pub(crate) use self::update_order::Updated;
+use self::create_order::Created;
+use self::update_order::Updated;
 use crate::api::{self, Api};
 use crate::state::AppState;
 
@@ -36,8 +36,13 @@ pub fn openapi(max_items: u32) -> Value {
     api::describe(&described().into_openapi(), max_items)
 }
 
+/// The answers that several operations share, which the operations only refer to.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Created<'static>, Updated<'static>)))]
+struct Answers;
+
 fn described() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(Api::openapi())
+    OpenApiRouter::with_openapi(Api::openapi().merge_from(Answers::openapi()))
         .routes(routes!(create_order::create_order))
         .routes(routes!(update_order::update_order))
         .routes(routes!(update_order::update_order_by_post))

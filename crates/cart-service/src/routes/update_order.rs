@@ -23,7 +23,7 @@ use crate::{order, request};
 /// A new status is in the log.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Updated<'a> {
+pub(super) struct Updated<'a> {
     message: &'static str,
     order_id: &'a str,
     update: StatusOf<'a>,
