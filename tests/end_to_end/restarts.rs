@@ -49,6 +49,15 @@ async fn a_backlog_of_one_partition_is_processed_without_a_pause() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_stopped_while_it_joins_its_group_ends_well() {
+    let world = World::shared().await;
+    for _ in 0..8 {
+        // It is ready before the group has given it partitions.
+        world.orders().await.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn ids_come_sorted_and_in_pages() {
     let world = World::shared().await;
     let (cart, orders) = (world.cart().await, world.orders().await);

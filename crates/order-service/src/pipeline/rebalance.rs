@@ -83,6 +83,10 @@ impl ConsumerContext for GroupContext {
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        if consumer.closed() {
+            // An event from before it left the group. librdkafka would never answer a call about it.
+            return;
+        }
         let numbers = || partitions.elements().iter().map(|element| element.partition()).collect::<Vec<_>>();
         if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             match self.assign(consumer, partitions) {
