@@ -91,6 +91,19 @@ async fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_connection_goes_on_behind_a_chunked_body() {
+    let cart = cart().await;
+    let body = r#"{"orderId": "CHUNKED", "itemsCount": 1}"#;
+    let chunked = format!(
+        "POST /create-order HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n\
+         {:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    let answer = say(&cart, (chunked + &request("GET", "/health/live", "")).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 201 ") && answer.contains("\"live\""), "{answer}");
+}
+
+#[tokio::test]
 async fn what_is_no_request_is_refused_and_no_more() {
     let cart = cart().await;
     let nested = request("POST", "/orders", &"{\"a\":".repeat(100_000));

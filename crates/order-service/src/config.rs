@@ -12,7 +12,6 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::changelog;
-
 use crate::dead_letters::{Limit, Source};
 use crate::fold::Rules;
 use crate::pipeline::Clients;

@@ -16,14 +16,13 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 use tracing::error;
 
-use crate::deadline::{self, Deadlines};
 use crate::input::shown;
 use crate::limits::HttpArgs;
 use crate::observe::{HttpMetrics, observe, tell_route};
 use crate::problem::{Problem, ProblemType};
 use crate::rate_limit::{self, Rates};
-use crate::unread::{self, BODY_LIMIT};
-use crate::{api_token, cors, host, overload};
+use crate::request_body::{self, BODY_LIMIT};
+use crate::{api_token, cors, deadline, host, overload};
 
 /// How much of a plain error text is passed on.
 const MAX_PLAIN_TEXT: usize = 1024;
@@ -41,7 +40,7 @@ pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs) -> Router {
     // What the router itself says (404, the Allow of a 405) is known only outside of it.
     let outside = limited(Router::new().fallback_service(routes), args)
         .layer(from_fn(host::check))
-        .layer(from_fn_with_state(args.read_timeout, unread::discard))
+        .layer(from_fn_with_state(args.read_timeout, request_body::receive))
         .layer(from_fn(explain))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM)));
     let outside = match args.cors_allowed_origins.as_slice() {
@@ -53,8 +52,7 @@ pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs) -> Router {
 
 /// Whoever comes too often is sent away first, then who comes when it is too much, then who may not write.
 fn limited(routes: Router, args: &HttpArgs) -> Router {
-    let deadlines = Deadlines { body: args.read_timeout, answer: args.request_timeout };
-    let mut routes = routes.layer(from_fn_with_state(deadlines, deadline::enforce));
+    let mut routes = routes.layer(from_fn_with_state(args.request_timeout, deadline::enforce));
     if let Some(token) = &args.api_token {
         routes = routes.layer(from_fn_with_state(token.clone(), api_token::protect));
     }

@@ -19,13 +19,13 @@ pub mod prefer;
 mod probe;
 pub mod problem;
 mod rate_limit;
+mod request_body;
 pub mod server;
 mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
 pub mod telemetry;
-mod unread;
 
 use std::error::Error;
 

@@ -127,11 +127,12 @@ fn spawn(
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::routing::get;
-    use futures_util::{StreamExt, stream};
+    use axum::routing::{MethodRouter, get};
+    use futures_util::{Stream, StreamExt, stream};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpSocket;
     use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
 
     use super::*;
 
@@ -140,6 +141,28 @@ mod tests {
         write: Duration::from_millis(200),
         grace: Duration::from_secs(5),
     };
+
+    struct Running {
+        address: SocketAddr,
+        stop: CancellationToken,
+        server: JoinHandle<()>,
+    }
+
+    impl Running {
+        async fn start(handler: MethodRouter, patience: Patience) -> Self {
+            let listener = bind([127, 0, 0, 1].into(), 0).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let stop = CancellationToken::new();
+            let app = Router::new().route("/", handler);
+            let server = tokio::spawn(serve(listener, app, stop.clone(), patience));
+            Self { address, stop, server }
+        }
+    }
+
+    /// More than any buffer takes.
+    fn endless() -> impl Stream<Item = io::Result<Vec<u8>>> {
+        stream::repeat_with(|| Ok(vec![b'x'; 65_536]))
+    }
 
     #[tokio::test]
     async fn a_request_that_runs_is_finished_and_no_new_connection_is_taken() {
@@ -154,11 +177,7 @@ mod tests {
                 "done"
             }
         };
-        let listener = bind([127, 0, 0, 1].into(), 0).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let app = Router::new().route("/", get(handler));
-        let server = tokio::spawn(serve(listener, app, stop.clone(), PATIENCE));
+        let Running { address, stop, server } = Running::start(get(handler), PATIENCE).await;
 
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -185,17 +204,11 @@ mod tests {
         }
         let over = CancellationToken::new();
         let given_up = over.clone();
-        // More than any buffer takes.
         let handler = move || async move {
-            let endless = stream::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 65_536]));
             let sent = Sent(given_up);
-            Body::from_stream(endless.inspect(move |_| _ = &sent))
+            Body::from_stream(endless().inspect(move |_| _ = &sent))
         };
-        let listener = bind([127, 0, 0, 1].into(), 0).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let app = Router::new().route("/", get(handler));
-        let server = tokio::spawn(serve(listener, app, stop.clone(), PATIENCE));
+        let Running { address, stop, server } = Running::start(get(handler), PATIENCE).await;
 
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -206,14 +219,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_is_slow_and_reads_on_is_served() {
-        let handler =
-            || async { Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 65_536]))) };
-        let listener = bind([127, 0, 0, 1].into(), 0).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
+        let handler = || async { Body::from_stream(endless()) };
         let patience = Patience { write: Duration::from_secs(1), grace: Duration::ZERO, ..PATIENCE };
-        let app = Router::new().route("/", get(handler));
-        let server = tokio::spawn(serve(listener, app, stop.clone(), patience));
+        let Running { address, stop, server } = Running::start(get(handler), patience).await;
 
         // What its own system keeps for it counts as taken.
         let client = TcpSocket::new_v4().unwrap();

@@ -9,7 +9,7 @@ use http_body::Body as _;
 use super::media_type::check_json;
 use super::{Json, finish, missing, one, unique_names};
 use crate::problem::{Fault, Problem};
-use crate::unread::BODY_LIMIT;
+use crate::request_body::BODY_LIMIT;
 
 /// A JSON object as it was sent, and the faults found in it so far. The default is an empty one.
 #[derive(Debug, Default)]
