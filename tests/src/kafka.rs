@@ -1,5 +1,6 @@
 //! Kafka, looked at with a client of the test's own.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -57,23 +58,16 @@ impl Topic {
         config
     }
 
-    /// Everything in it, by partition and offset; committed records only.
+    /// Everything in it, by partition and offset; committed records only. Waits for transactions that are open, as those
+    /// of an instance that was killed are for a while: committed records stand behind them, and are not given before.
     pub fn read(&self) -> Vec<Record> {
-        let consumer: BaseConsumer = self
-            .client()
-            .set("group.id", "end-to-end-tests")
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            // The end is known after this long.
-            .set("fetch.wait.max.ms", "10")
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "error")
-            .create()
-            .unwrap();
+        let consumer = self.reader("read_committed");
         let metadata = consumer.fetch_metadata(Some(&self.name), PATIENCE).unwrap();
+        let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|one| one.id()).collect();
+        self.wait_for_transactions(&consumer, &partitions);
         let mut assignment = TopicPartitionList::new();
-        for partition in metadata.topics()[0].partitions() {
-            assignment.add_partition_offset(&self.name, partition.id(), Offset::Beginning).unwrap();
+        for partition in partitions {
+            assignment.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
         }
         let mut open = assignment.count();
         consumer.assign(&assignment).unwrap();
@@ -90,6 +84,35 @@ impl Topic {
         }
         records.sort_by_key(|record| (record.partition, record.offset));
         records
+    }
+
+    fn reader(&self, isolation_level: &str) -> BaseConsumer {
+        self.client()
+            .set("group.id", "end-to-end-tests")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            // The end is known after this long.
+            .set("fetch.wait.max.ms", "10")
+            .set("isolation.level", isolation_level)
+            .set("auto.offset.reset", "error")
+            .create()
+            .unwrap()
+    }
+
+    /// Waits until `committed` can read up to where the partitions end now.
+    fn wait_for_transactions(&self, committed: &BaseConsumer, partitions: &[i32]) {
+        let all = self.reader("read_uncommitted");
+        let end = |consumer: &BaseConsumer, partition| {
+            consumer.fetch_watermarks(&self.name, partition, PATIENCE).unwrap().1
+        };
+        let deadline = Instant::now() + PATIENCE;
+        for partition in partitions {
+            let end_now = end(&all, *partition);
+            while end(committed, *partition) < end_now {
+                assert!(Instant::now() < deadline, "a transaction stays open in {}", self.name);
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
     }
 
     /// Puts a record into it; gives its partition and offset.

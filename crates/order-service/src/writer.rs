@@ -1,7 +1,7 @@
 //! The transactional producer: all of a batch, or nothing of it.
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
+use tracing::warn;
 
 /// What each step of a transaction may take. Their sum is below `transaction.timeout.ms`.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -19,6 +20,9 @@ const OFFSETS_TIMEOUT: Duration = Duration::from_secs(3);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 const INIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// So much later than its time-out, a call of librdkafka is taken to never come back.
+const OVERTIME: Duration = Duration::from_millis(500);
 
 const TRANSACTIONAL_ID: &str = "transactional.id";
 
@@ -70,7 +74,7 @@ pub(crate) fn client_config(
 
 /// A producer with a transactional id; or, for `at_least_once`, an idempotent one without transactions.
 pub(crate) struct Writer {
-    producer: BaseProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
     transactional: bool,
     committed_at: Cell<Option<Instant>>,
 }
@@ -84,7 +88,7 @@ impl Writer {
         if transactional {
             producer.init_transactions(INIT_TIMEOUT)?;
         }
-        Ok(Self { producer, transactional, committed_at: Cell::new(None) })
+        Ok(Self { producer: Arc::new(producer), transactional, committed_at: Cell::new(None) })
     }
 
     /// Whether the broker is done with the last transaction, as far as can be told.
@@ -111,15 +115,14 @@ impl Writer {
     /// business.
     pub(crate) fn commit(
         &self,
-        offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
+        offsets: Option<(TopicPartitionList, ConsumerGroupMetadata)>,
     ) -> Result<(), Failure> {
         self.drain().map_err(|error| self.give_up(error))?;
         if !self.transactional {
             return Ok(());
         }
         if let Some((offsets, group)) = offsets {
-            let sent = self.producer.send_offsets_to_transaction(offsets, group, OFFSETS_TIMEOUT);
-            sent.map_err(|error| self.give_up(error))?;
+            self.send_offsets(offsets, group)?;
         }
         match self.producer.commit_transaction(COMMIT_TIMEOUT) {
             Ok(()) => {
@@ -130,6 +133,27 @@ impl Writer {
             // A commit that timed out may come through yet, even into the next transaction of this producer
             // (librdkafka#5423).
             Err(error) => Err(Failure::Unknown(error)),
+        }
+    }
+
+    /// Adds the consumed offsets to the transaction. librdkafka forgets the time-out of this call while it looks for
+    /// the group's coordinator (librdkafka#5456), and looks for ever if that one was missing in the metadata for a
+    /// moment (librdkafka#5511). So the call has a thread of its own. If it does not come back, the thread is left
+    /// behind, and the producer with it; the next one with its id fences it.
+    fn send_offsets(&self, offsets: TopicPartitionList, group: ConsumerGroupMetadata) -> Result<(), Failure> {
+        let (sender, sent) = mpsc::sync_channel(1);
+        let producer = self.producer.clone();
+        thread::spawn(move || {
+            let result = producer.send_offsets_to_transaction(&offsets, &group, OFFSETS_TIMEOUT);
+            // Whoever asked may have given up.
+            let _ = sender.send(result);
+        });
+        match sent.recv_timeout(OFFSETS_TIMEOUT + OVERTIME) {
+            Ok(result) => result.map_err(|error| self.give_up(error)),
+            Err(_) => {
+                warn!("librdkafka does not come back from sending offsets; its producer is left behind");
+                Err(Failure::Unknown(KafkaError::MessageProduction(Code::OperationTimedOut)))
+            }
         }
     }
 
@@ -283,5 +307,56 @@ impl ProducerContext for Deliveries {
                 reports.error.get_or_insert_with(|| error.clone());
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Offset;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
+
+    use super::*;
+
+    const LEADER: i32 = 1;
+    const COORDINATOR: i32 = 2;
+
+    /// One transaction with offsets.
+    fn transaction(writer: &Writer, group: ConsumerGroupMetadata) -> Result<(), Failure> {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset("events", 0, Offset::Offset(1)).unwrap();
+        writer.begin()?;
+        writer.send("changelog", Some(0), Some(b"key"), None, None, None).unwrap();
+        writer.commit(Some((offsets, group)))
+    }
+
+    /// With one broker, as in the other tests, the coordinator of a group cannot be away alone.
+    #[test]
+    fn a_call_that_waits_for_the_groups_coordinator_for_ever_is_left_behind() {
+        let cluster = MockCluster::new(2).unwrap();
+        for topic in ["events", "changelog"] {
+            cluster.create_topic(topic, 1, 1).unwrap();
+        }
+        cluster.partition_leader("changelog", 0, Some(LEADER)).unwrap();
+        cluster.coordinator(MockCoordinator::Transaction("writer".to_owned()), LEADER).unwrap();
+        cluster.coordinator(MockCoordinator::Group("group".to_owned()), COORDINATOR).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        config.set("transactional.id", "writer").set("transaction.timeout.ms", "15000");
+        let consumer: BaseConsumer =
+            config.clone().remove("transactional.id").set("group.id", "group").create().unwrap();
+        let group = || consumer.group_metadata().unwrap();
+
+        let writer = Writer::init(&config).unwrap();
+        transaction(&writer, group()).unwrap();
+        cluster.broker_down(COORDINATOR).unwrap();
+        let began = Instant::now();
+        let failure = transaction(&writer, group()).unwrap_err();
+        assert!(matches!(failure, Failure::Unknown(_)), "{failure:?}");
+        assert!(began.elapsed() < OFFSETS_TIMEOUT + 2 * OVERTIME, "{:?}", began.elapsed());
+
+        cluster.broker_up(COORDINATOR).unwrap();
+        drop(writer);
+        transaction(&Writer::init(&config).unwrap(), group()).unwrap();
     }
 }

@@ -176,8 +176,10 @@ impl Worker {
             writer.give_up(KafkaError::Canceled);
             return Err(lost.into());
         }
-        writer.commit(Some((&offsets, &group)))?;
-        if self.pipeline.settings.processing_guarantee == Guarantee::AtLeastOnce {
+        if self.pipeline.settings.processing_guarantee == Guarantee::ExactlyOnce {
+            writer.commit(Some((offsets, group)))?;
+        } else {
+            writer.commit(None)?;
             // Not for us, who begin at the progress record, but for tools that show the lag of a group.
             if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
                 debug!(%error, "the group's offsets were not committed");
