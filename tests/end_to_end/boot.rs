@@ -91,6 +91,10 @@ async fn variables_of_other_programs_do_no_harm() {
         .with("KAFKA_HEAP_OPTS", "-Xmx1g")
         .with("KAFKA_PORT", "tcp://10.0.0.1:9092")
         .with("KAFKA_SERVICE_HOST", "10.0.0.1")
+        .with("KAFKA_UI_SERVICE_HOST", "10.0.0.2")
+        .with("KAFKA_UI_SERVICE_PORT_HTTP", "8080")
+        .with("KAFKA_UI_PORT", "tcp://10.0.0.2:8080")
+        .with("KAFKA_UI_PORT_8080_TCP_ADDR", "10.0.0.2")
         .with("KAFKA_CLIENT_ID", "mine");
     world.cart().await.stop().await;
 }

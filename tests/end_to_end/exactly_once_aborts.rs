@@ -46,7 +46,7 @@ fn failures(log: &str) -> BTreeMap<&'static str, usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_is_fenced_at_every_step_does_everything_once() {
     let mut trial = Trial::begin(World::shared().await).await;
-    let transactional_id = format!("{}-one", trial.world.group());
+    let transactional_id = format!("{}/instance/one", trial.world.group());
     let events = trial.world.events();
     let mut steps: BTreeMap<&str, usize> = BTreeMap::new();
     for round in 1..=*ROUNDS.end() {

@@ -21,6 +21,7 @@ mod http_examples;
 mod limits;
 mod lost_and_anew;
 mod outcomes;
+mod permissions;
 mod raw_sockets;
 mod record_format;
 mod redrive;

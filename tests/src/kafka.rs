@@ -122,10 +122,22 @@ impl Topic {
         value: Option<&[u8]>,
         headers: &[(&str, &str)],
     ) -> (i32, i64) {
+        self.write_compressed(key, value, headers, "none").await
+    }
+
+    /// The same, by a client that compresses: the broker takes what is small then.
+    pub async fn write_compressed(
+        &self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, &str)],
+        compression: &str,
+    ) -> (i32, i64) {
         let producer: FutureProducer = self
             .client()
             .set("partitioner", "murmur2_random")
-            .set("message.max.bytes", "2000000")
+            .set("message.max.bytes", "20000000")
+            .set("compression.type", compression)
             .create()
             .unwrap();
         let headers = headers

@@ -10,7 +10,7 @@ mod admin;
 mod binaries;
 pub mod checker;
 mod kafka;
-mod load;
+pub mod load;
 pub mod murmur2;
 mod progress;
 pub mod python;

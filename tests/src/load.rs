@@ -85,7 +85,7 @@ impl Load {
 }
 
 /// The codec of a world's events.
-pub(crate) async fn codec(world: &World) -> EventCodec {
+pub async fn codec(world: &World) -> EventCodec {
     let config = RegistryConfig {
         url: world.stack().registry_url(),
         basic_auth: None,

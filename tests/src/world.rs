@@ -23,13 +23,18 @@ impl World {
     /// On the stack that all tests of the process share. Disturb nothing but what is yours.
     pub async fn shared() -> Self {
         static SHARED: OnceLock<Arc<Stack>> = OnceLock::new();
-        let stack = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| start_stack("shared")).clone());
+        let stack = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| start_stack("shared", &[])).clone());
         Self::on(stack.await.unwrap())
     }
 
     /// On a stack of its own, to be disturbed.
     pub async fn own() -> Self {
-        let stack = tokio::task::spawn_blocking(|| start_stack(&Uuid::new_v4().to_string()));
+        Self::own_with(&[]).await
+    }
+
+    /// The same, whose broker has these settings.
+    pub async fn own_with(broker_settings: &'static [(&'static str, &'static str)]) -> Self {
+        let stack = tokio::task::spawn_blocking(|| start_stack(&Uuid::new_v4().to_string(), broker_settings));
         Self::on(stack.await.unwrap())
     }
 
@@ -153,11 +158,14 @@ impl World {
     }
 }
 
-fn start_stack(name: &str) -> Arc<Stack> {
+fn start_stack(name: &str, broker_settings: &[(&str, &str)]) -> Arc<Stack> {
     let folder = logs().join(format!("stack-{name}"));
     // Of an earlier run that was killed.
     let _ = std::fs::remove_dir_all(&folder);
-    Arc::new(Stack::start(StackConfig::new(folder)).unwrap_or_else(|error| panic!("no stack: {error}")))
+    let mut config = StackConfig::new(folder);
+    let settings = broker_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    config.broker_settings = settings.collect();
+    Arc::new(Stack::start(config).unwrap_or_else(|error| panic!("no stack: {error}")))
 }
 
 /// `target/end-to-end`. What is older than an hour is of an earlier run, and deleted: brokers leave a lot behind.

@@ -116,7 +116,8 @@ pub struct Codec<T> {
     registry: Arc<Registry>,
     own_id: SchemaId,
     writer: GenericDatumWriter<'static>,
-    schemas: RwLock<HashMap<SchemaId, Arc<WriterSchema<T>>>>,
+    /// What was fetched; or why it is of no use, which does not change: a schema id is never given twice.
+    schemas: RwLock<HashMap<SchemaId, Result<Arc<WriterSchema<T>>, String>>>,
 }
 
 impl<T: AvroRecord> Codec<T> {
@@ -137,7 +138,7 @@ impl<T: AvroRecord> Codec<T> {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
         let writer = GenericDatumWriter::builder(T::schema()).build().expect("the schema resolves");
         let own = WriterSchema::new(T::schema()).expect("the schema resolves");
-        Self { registry, own_id, writer, schemas: RwLock::new(HashMap::from([(own_id, Arc::new(own))])) }
+        Self { registry, own_id, writer, schemas: RwLock::new(HashMap::from([(own_id, Ok(Arc::new(own)))])) }
     }
 
     /// Appends the framed bytes of `value` to `out`. On an error `out` is as it was.
@@ -166,8 +167,8 @@ impl<T: AvroRecord> Codec<T> {
     /// See [`DecodeError`].
     pub fn decode(&self, value: Option<&[u8]>) -> Result<T, DecodeError> {
         let (id, body) = unframe(value)?;
-        let schema = self.schemas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-        let schema = schema.ok_or(DecodeError::SchemaNeeded(id))?;
+        let schema = self.known(id).ok_or(DecodeError::SchemaNeeded(id))?;
+        let schema = schema.map_err(|reason| Undecodable::UnusableSchema { id, reason })?;
         schema.decode(body).map_err(|reason| Undecodable::Mismatch { id, reason }.into())
     }
 
@@ -176,18 +177,29 @@ impl<T: AvroRecord> Codec<T> {
         unframe(Some(value)).is_ok_and(|(id, _)| id == self.own_id)
     }
 
-    /// Fetches the schema with this id, so that [`decode`](Self::decode) knows it from now on.
+    fn known(&self, id: SchemaId) -> Option<Result<Arc<WriterSchema<T>>, String>> {
+        self.schemas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Fetches the schema with this id, so that [`decode`](Self::decode) knows it from now on. Asks the registry only
+    /// for what is not known yet; an id that the registry does not know may be registered later.
     ///
     /// # Errors
     /// See [`FetchError`]; only `Unavailable` is worth another attempt.
     pub async fn fetch_schema(&self, id: SchemaId) -> Result<(), FetchError> {
-        let fetched = self.registry.schema(id).await?;
-        // A schema lives as long as the program, each id once: what is leaked is what the cache would keep.
-        let schema: &'static Schema = Box::leak(Box::new(fetched.parsed.clone()));
-        let schema =
-            WriterSchema::new(schema).map_err(|reason| Undecodable::UnusableSchema { id, reason })?;
-        self.schemas.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(schema));
-        Ok(())
+        let schema = match self.known(id) {
+            Some(known) => known,
+            None => {
+                let fetched = match self.registry.schema(id).await {
+                    Ok(fetched) => WriterSchema::of_others(&fetched.parsed).map(Arc::new),
+                    Err(FetchError::Permanent(Undecodable::UnusableSchema { reason, .. })) => Err(reason),
+                    Err(error) => return Err(error),
+                };
+                let mut schemas = self.schemas.write().unwrap_or_else(PoisonError::into_inner);
+                schemas.entry(id).or_insert(fetched).clone()
+            }
+        };
+        schema.map(drop).map_err(|reason| Undecodable::UnusableSchema { id, reason }.into())
     }
 }
 
@@ -212,12 +224,17 @@ struct WriterSchema<T> {
 }
 
 impl<T: AvroRecord> WriterSchema<T> {
+    /// Another program's schema. It lives as long as the program: what is leaked is what the cache would keep.
+    fn of_others(schema: &Schema) -> Result<Self, String> {
+        T::check_written(schema)?;
+        Self::new(Box::leak(Box::new(schema.clone())))
+    }
+
     fn new(schema: &'static Schema) -> Result<Self, String> {
         let reader = GenericDatumReader::builder(schema).build().map_err(|error| error.to_string())?;
         // Other programs register their own text of our schema under another id. Two schemas with the same
         // Parsing Canonical Form write the same bytes.
         let is_ours = schema.canonical_form() == T::schema().canonical_form();
-        T::check_written(schema)?;
         Ok(Self { schema, reader, is_ours, of: std::marker::PhantomData })
     }
 

@@ -118,9 +118,8 @@ impl std::fmt::Debug for UserValue {
     }
 }
 
-/// Variables that begin with `KAFKA_` and belong to others: Kafka's own scripts, and what Kubernetes sets for
-/// a service called `kafka`.
-fn is_of_others(variable: &str) -> bool {
+/// Variables that begin with `KAFKA_` and belong to others: Kafka's own scripts, and Kubernetes.
+fn is_of_others(variable: &str, value: &str) -> bool {
     const NAMES: [&str; 10] = [
         "KAFKA_HOME",
         "KAFKA_VERSION",
@@ -133,8 +132,20 @@ fn is_of_others(variable: &str) -> bool {
         "KAFKA_PORT",
         "KAFKA_BOOTSTRAP_SERVERS",
     ];
-    const PREFIXES: [&str; 4] = ["KAFKA_JMX_", "KAFKA_LOG4J", "KAFKA_PORT_", "KAFKA_SERVICE_"];
-    NAMES.contains(&variable) || PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
+    const PREFIXES: [&str; 2] = ["KAFKA_JMX_", "KAFKA_LOG4J"];
+    NAMES.contains(&variable)
+        || PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
+        || is_of_kubernetes(variable, value)
+}
+
+/// What Kubernetes sets in every pod for a service called `kafka`, `kafka-ui` and so on
+/// ([docker-links variables](https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)).
+fn is_of_kubernetes(variable: &str, value: &str) -> bool {
+    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    variable.ends_with("_SERVICE_HOST")
+        || variable.contains("_SERVICE_PORT")
+        || (variable.ends_with("_PORT") && is_address)
+        || (variable.contains("_PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|it| variable.contains(it)))
 }
 
 impl KafkaConfig {
@@ -147,7 +158,7 @@ impl KafkaConfig {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, PropertyError> {
         let from_environment = environment.filter_map(|(variable, value)| {
-            let name = variable.strip_prefix("KAFKA_").filter(|_| !is_of_others(&variable))?;
+            let name = variable.strip_prefix("KAFKA_").filter(|_| !is_of_others(&variable, &value))?;
             let name = canonical(name.to_ascii_lowercase().replace('_', "."));
             Some((name, UserValue { value, source_name: variable }))
         });

@@ -14,6 +14,7 @@ pub mod headers;
 pub mod model;
 pub mod money;
 pub mod order_id;
+pub mod permission;
 pub mod position;
 pub mod registry;
 pub mod status;

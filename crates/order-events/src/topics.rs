@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::metadata::MetadataTopic;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use crate::client_log::ClientLog;
 use crate::config::{KafkaConfig, TopicArgs};
+use crate::permission::{self, NotAllowed};
 
 /// How long one question to the cluster may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,8 +73,8 @@ impl<'a> TopicSpec<'a> {
 
 const COMPACT: &str = "compact";
 
-/// What is made of an event is a little larger than the event: the largest that a broker takes by default, 1 MiB,
-/// must still fit.
+/// What is made of an event is larger than the event. Brokers limit the compressed batch, clients the record as it is:
+/// order-service takes what it can write back, see its `record` module.
 const MAX_MESSAGE_BYTES: &str = "4194304";
 
 /// Why a topic is not as it should be.
@@ -115,6 +117,9 @@ pub enum TopicError {
         /// What the events have.
         needs: i32,
     },
+    /// An ACL is missing.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     /// The cluster said no.
     #[error("topic {topic} could not be created: {code}")]
     Refused {
@@ -163,6 +168,11 @@ impl Topics {
                 Ok(spec.partitions)
             }
             Some(Err((_, Code::TopicAlreadyExists))) => self.partitions(spec.name).await,
+            // Kafka looks at the permission before it looks whether the topic is there.
+            Some(Err((_, code))) if permission::is_missing(code) => {
+                let found = self.find(spec.name).await?;
+                found.ok_or_else(|| NotAllowed::topic("create", spec.name).into())
+            }
             Some(Err((_, code))) if is_transient(code) => {
                 Err(self.unavailable(spec.name, KafkaError::AdminOp(code)))
             }
@@ -171,16 +181,32 @@ impl Topics {
         }
     }
 
-    /// How many partitions a topic has.
+    /// How many partitions a topic has that is there.
     async fn partitions(&self, topic: &str) -> Result<i32, TopicError> {
+        let not_yet = || self.unavailable(topic, KafkaError::MetadataFetch(Code::UnknownTopicOrPartition));
+        self.find(topic).await?.ok_or_else(not_yet)
+    }
+
+    /// How many partitions a topic has; `None` if it is not there.
+    async fn find(&self, topic: &str) -> Result<Option<i32>, TopicError> {
         let (admin, name) = (self.admin.clone(), topic.to_owned());
         let asked = spawn_blocking(move || admin.inner().fetch_metadata(Some(&name), TIMEOUT)).await;
         let metadata = asked.unwrap_or(Err(KafkaError::Canceled));
         let metadata = metadata.map_err(|source| self.unavailable(topic, source))?;
-        let found = metadata.topics().first().filter(|topic| topic.error().is_none());
-        match found.map(|topic| topic.partitions().len()) {
-            Some(count @ 1..) => Ok(i32::try_from(count).unwrap_or(i32::MAX)),
-            _ => Err(self.unavailable(topic, KafkaError::MetadataFetch(Code::LeaderNotAvailable))),
+        let found = metadata.topics().first();
+        match (
+            found.and_then(MetadataTopic::error).map(Code::from),
+            found.map(|topic| topic.partitions().len()),
+        ) {
+            (None, Some(count @ 1..)) => Ok(Some(i32::try_from(count).unwrap_or(i32::MAX))),
+            (Some(Code::UnknownTopicOrPartition), _) => Ok(None),
+            (Some(code), _) if permission::is_missing(code) => {
+                Err(NotAllowed::topic("describe", topic).into())
+            }
+            (code, _) => {
+                let code = code.unwrap_or(Code::LeaderNotAvailable);
+                Err(self.unavailable(topic, KafkaError::MetadataFetch(code)))
+            }
         }
     }
 
@@ -203,6 +229,9 @@ impl Topics {
         let described = described.map_err(|error| self.unavailable(spec.name, error))?;
         let config = match described.into_iter().next() {
             Some(Ok(config)) => config,
+            Some(Err(code)) if permission::is_missing(code) => {
+                return Err(NotAllowed::topic("describe the configuration of", spec.name).into());
+            }
             Some(Err(code)) => return Err(self.unavailable(spec.name, KafkaError::AdminOp(code))),
             None => return Err(self.unavailable(spec.name, KafkaError::AdminOp(Code::Fail))),
         };

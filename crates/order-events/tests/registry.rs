@@ -92,6 +92,12 @@ async fn an_unknown_id_and_a_schema_of_another_kind_are_final() {
             FetchError::Permanent(Undecodable::UnusableSchema { id, .. }) if id == unusable => {}
             error => panic!("{schema}: {error:?}"),
         }
+        // An id is given once: the registry is not asked again.
+        let again = codec.fetch_schema(unusable).await.unwrap_err();
+        assert!(matches!(again, FetchError::Permanent(Undecodable::UnusableSchema { .. })), "{again:?}");
+        let framed = [&[0], unusable.to_be_bytes().as_slice()].concat();
+        let error = codec.decode(Some(&framed)).unwrap_err();
+        assert!(matches!(error, DecodeError::Undecodable(Undecodable::UnusableSchema { .. })), "{error:?}");
     }
 
     // An id that was unknown may be registered later.

@@ -157,12 +157,12 @@ pub struct DeadLetterSettings {
 
 impl PipelineSettings {
     /// The id under which transactions are made, if there are any. Without a name of its own, an instance has
-    /// a new one at each start.
+    /// a new one at each start. Neither a group nor a name has a slash: no two of them make the same id.
     pub fn transactional_id(&self, group: &str) -> Option<String> {
         match (self.processing_guarantee, &self.instance_id) {
             (Guarantee::AtLeastOnce, _) => None,
-            (Guarantee::ExactlyOnce, Some(instance)) => Some(format!("{group}-{instance}")),
-            (Guarantee::ExactlyOnce, None) => Some(format!("{group}-{}", Uuid::new_v4())),
+            (Guarantee::ExactlyOnce, Some(instance)) => Some(format!("{group}/instance/{instance}")),
+            (Guarantee::ExactlyOnce, None) => Some(format!("{group}/instance/{}", Uuid::new_v4())),
         }
     }
 }

@@ -86,8 +86,7 @@ pub struct OriginalRecord {
 impl OriginalRecord {
     /// How many bytes of content it has.
     pub fn size(&self) -> usize {
-        let header = |header: &OriginalHeader| header.name.len() + header.value.as_ref().map_or(0, Vec::len);
-        self.value.len() + self.headers.iter().map(header).sum::<usize>()
+        self.value.len() + self.headers.iter().map(OriginalHeader::size).sum::<usize>()
     }
 }
 
@@ -99,6 +98,13 @@ pub struct OriginalHeader {
     /// The bytes, if it has any.
     #[serde(with = "apache_avro::serde::bytes_opt")]
     pub value: Option<Vec<u8>>,
+}
+
+impl OriginalHeader {
+    /// How many bytes of content it has.
+    pub fn size(&self) -> usize {
+        self.name.len() + self.value.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// An event, with what of its record matters to the fold.
@@ -278,7 +284,7 @@ fn change_status(
     let unusual = !is_usual(&order.status, &status);
     if unusual && rules.strict_transitions {
         let detail = format!("an order that is {} cannot become {status}", order.status);
-        return Outcome::DeadLettered(Rejection { reason: Reason::IllegalTransition, detail });
+        return Outcome::DeadLettered(Rejection::new(Reason::IllegalTransition, detail));
     }
     order.status = status;
     state.updated_at = timestamp;
@@ -299,7 +305,7 @@ fn is_usual(from: &str, to: &str) -> bool {
 }
 
 fn reject(reason: Reason, detail: &str) -> Outcome {
-    Outcome::DeadLettered(Rejection { reason, detail: detail.to_owned() })
+    Outcome::DeadLettered(Rejection::new(reason, detail))
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ use tracing::info;
 
 use crate::changelog::ChangelogCodec;
 use crate::config::Config;
+use crate::dead_letters::SourceError;
 use crate::metrics::EventMetrics;
 use crate::pipeline::{Pipeline, PipelineError, TopicNames};
 use crate::state::{AppState, View, ViewCell};
@@ -59,6 +60,9 @@ pub enum RunError {
     /// The pipeline cannot go on.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The dead letters cannot be read, for good.
+    #[error(transparent)]
+    DeadLetters(#[from] SourceError),
     /// The system gives no thread.
     #[error("no thread for the pipeline: {0}")]
     Thread(std::io::Error),
@@ -161,7 +165,7 @@ async fn process(
     };
     let (watched, ended, followed) = tokio::join!(watch, pipeline, follower);
     ended.map_err(|_| RunError::PipelineLost)??;
-    followed.map_err(|_| RunError::FollowerLost)?.map_err(PipelineError::from)?;
+    followed.map_err(|_| RunError::FollowerLost)??;
     Ok(watched.map_err(PipelineError::from)?)
 }
 

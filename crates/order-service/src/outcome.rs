@@ -41,6 +41,25 @@ pub struct Rejection {
     pub detail: String,
 }
 
+/// The most bytes of a detail. It may quote a record, and becomes two headers of a dead letter.
+const MAX_DETAIL: usize = 1024;
+
+impl Rejection {
+    /// The end of a long detail is cut off.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: shortened(detail.into()) }
+    }
+}
+
+/// A detail, or as much of it as is kept.
+pub fn shortened(mut detail: String) -> String {
+    if detail.len() > MAX_DETAIL {
+        detail.truncate(detail.floor_char_boundary(MAX_DETAIL));
+        detail.push('…');
+    }
+    detail
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason.as_str(), self.detail)

@@ -13,6 +13,10 @@ use crate::event_key::EventKey;
 use crate::fold::{Incoming, OriginalHeader, OriginalRecord};
 use crate::outcome::Rejection;
 
+/// A value must be smaller than this, in bytes, as it is when it is not compressed. A state holds an order, a status of
+/// another event, and half a MiB of updates that wait: together less than the 4 MB of a record of the changelog.
+const MAX_VALUE_BYTES: usize = 1_500_000;
+
 /// Why a record is not an event to be folded.
 #[derive(Debug)]
 pub enum Unreadable {
@@ -36,23 +40,37 @@ pub fn read<'a, M: Message>(
         DecodeError::Undecodable(undecodable) => Unreadable::Rejected(rejection(&undecodable)),
         DecodeError::SchemaNeeded(id) => Unreadable::SchemaNeeded(id),
     })?;
-    event.validate(record.key()).map_err(|invalid| {
-        Unreadable::Rejected(Rejection { reason: Reason::InvalidEvent, detail: invalid.to_string() })
-    })?;
+    event.validate(record.key()).map_err(|invalid| invalid_event(invalid.to_string()))?;
+    check_size(record.payload()).map_err(Unreadable::Rejected)?;
     let of_headers = readable(|| {
         let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
         (key, record.headers().and_then(redrive_origin))
     });
-    let (key, redriven_from) = of_headers.ok_or_else(|| {
-        let detail = "a header's name is not UTF-8".to_owned();
-        Unreadable::Rejected(Rejection { reason: Reason::InvalidEvent, detail })
-    })?;
+    let (key, redriven_from) = of_headers.ok_or_else(|| invalid_event("a header's name is not UTF-8"))?;
     // An event is sent again into its partition, behind its first place; anything else is no doing of ours.
     let redriven_from = redriven_from
         .filter(|place| place.partition == record.partition() && place.offset < record.offset())
         .map(|place| place.offset);
     let timestamp = record.timestamp().to_millis().unwrap_or(-1);
     Ok(Incoming { event, key, offset: record.offset(), timestamp, redriven_from, may_wait, original })
+}
+
+/// Whether what becomes of an event with this value can be written.
+///
+/// # Errors
+/// It may be too large.
+pub fn check_size(value: Option<&[u8]>) -> Result<(), Rejection> {
+    match value.map(<[u8]>::len) {
+        Some(size @ MAX_VALUE_BYTES..) => Err(Rejection::new(
+            Reason::InvalidEvent,
+            format!("the value has {size} bytes; it must have less than {MAX_VALUE_BYTES}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn invalid_event(detail: impl Into<String>) -> Unreadable {
+    Unreadable::Rejected(Rejection::new(Reason::InvalidEvent, detail))
 }
 
 /// What is read of headers. `None` if a name is not UTF-8: rdkafka panics then, and gives no other way to look.
@@ -89,5 +107,5 @@ pub fn rejection(undecodable: &Undecodable) -> Rejection {
         Undecodable::UnknownSchema { .. } => Reason::UnknownSchema,
         _ => Reason::Undecodable,
     };
-    Rejection { reason, detail: undecodable.to_string() }
+    Rejection::new(reason, undecodable.to_string())
 }

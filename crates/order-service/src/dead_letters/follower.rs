@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use order_events::permission::{self, NotAllowed};
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Index, Source};
+use super::{Index, Source, SourceError};
 
 /// How soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(200);
@@ -15,8 +16,8 @@ const POLL: Duration = Duration::from_millis(200);
 /// Follows the topic until `stop`; blocks. Brokers that are away are waited for.
 ///
 /// # Errors
-/// librdkafka refuses the settings.
-pub fn follow(source: &Source, index: &Index, stop: &CancellationToken) -> Result<(), KafkaError> {
+/// librdkafka refuses the settings, or Kafka does not let this service read the topic.
+pub fn follow(source: &Source, index: &Index, stop: &CancellationToken) -> Result<(), SourceError> {
     let consumer = source.open(0)?;
     let mut last = -1;
     while !stop.is_cancelled() {
@@ -34,6 +35,9 @@ pub fn follow(source: &Source, index: &Index, stop: &CancellationToken) -> Resul
                     info!(topic = source.topic(), letters = index.stats().total, "dead letters read");
                 }
                 index.set_loaded();
+            }
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(permission::is_missing) => {
+                return Err(NotAllowed::topic("read", source.topic()).into());
             }
             Some(Err(error)) => debug!(%error, "the dead letters cannot be read; librdkafka tries again"),
             None => {}

@@ -50,6 +50,10 @@ const ADDED: [&str; 15] = [
     CONSUMER_GROUP,
 ];
 
+/// How many bytes the record has, which is too large for its letter: the letter has neither its value nor its headers;
+/// text.
+const OMITTED: &str = "dlq-omitted";
+
 /// How often the event of a record was sent again; text. Only records that were have it.
 pub(super) const ATTEMPT: &str = "dlq-redrive-attempt";
 
@@ -81,7 +85,8 @@ pub(super) fn of_letter(letter: &DeadLetter, topic: &str, group: &str) -> Vec<Or
         group.into(),
     ];
     let added = ADDED.iter().zip(added).map(|(name, value)| header(name, value));
-    letter.original_headers.iter().cloned().chain(added).collect()
+    let omitted = letter.omitted.map(|size| header(OMITTED, size.to_string().into()));
+    letter.original_headers.iter().cloned().chain(omitted).chain(added).collect()
 }
 
 /// The headers with which a letter's record is sent again: its own, without what letters and redrives added.
@@ -188,8 +193,9 @@ mod tests {
             timestamp: 1_700_000_000_000,
             key: None,
             value: None,
+            omitted: None,
             original_headers,
-            rejection: Rejection { reason: Reason::ProcessingFailed, detail: "why".to_owned() },
+            rejection: Rejection::new(Reason::ProcessingFailed, "why"),
             retries: 3,
             failed_at: 1_700_000_017_000,
         }

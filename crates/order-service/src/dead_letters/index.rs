@@ -319,8 +319,9 @@ mod tests {
             timestamp: 5,
             key: None,
             value: None,
+            omitted: None,
             original_headers: Vec::new(),
-            rejection: Rejection { reason, detail: "why".to_owned() },
+            rejection: Rejection::new(reason, "why"),
             retries: 0,
             failed_at: 7,
         };
@@ -468,8 +469,9 @@ mod tests {
             timestamp: 5,
             key: None,
             value: None,
+            omitted: None,
             original_headers: original.headers,
-            rejection: Rejection { reason: Reason::Undecodable, detail: "why".to_owned() },
+            rejection: Rejection::new(Reason::Undecodable, "why"),
             retries: 0,
             failed_at: 7,
         };

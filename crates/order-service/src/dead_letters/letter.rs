@@ -10,8 +10,15 @@ use rdkafka::message::{Header, OwnedHeaders};
 use super::Category;
 use super::headers::{self, Read};
 use crate::fold::{HeldUpdate, OriginalHeader};
-use crate::outcome::Rejection;
+use crate::outcome::{Rejection, shortened};
 use crate::record;
+
+/// The most bytes of its record that a letter may have. What is added must fit as well into the 4 MB of a record of the
+/// dead letter topic.
+const MAX_ORIGINAL_BYTES: usize = 3_900_000;
+
+/// The most bytes of a key that is kept of a record that is too large, or that may be an order id.
+const MAX_KEY_BYTES: usize = 1024;
 
 /// A record that could not be processed.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +33,8 @@ pub struct DeadLetter {
     pub key: Option<Vec<u8>>,
     /// Its value, byte for byte; `None` for a tombstone.
     pub value: Option<Vec<u8>>,
+    /// How many bytes the record has, if it is too large: then the letter has neither its value nor its headers.
+    pub omitted: Option<usize>,
     /// Its headers, in their order.
     pub original_headers: Vec<OriginalHeader>,
     /// Why.
@@ -40,17 +49,34 @@ impl DeadLetter {
     /// Of a record as it was polled.
     pub fn of_record<M: Message>(record: &M, rejection: Rejection, retries: u32, failed_at: i64) -> Self {
         let original = record::original(record);
-        Self {
+        let mut letter = Self {
             partition: record.partition(),
             offset: record.offset(),
             timestamp: original.timestamp,
             key: record.key().map(<[u8]>::to_vec),
             value: record.payload().map(<[u8]>::to_vec),
+            omitted: None,
             original_headers: original.headers,
             rejection,
             retries,
             failed_at,
+        };
+        letter.omit_what_is_too_large();
+        letter
+    }
+
+    /// A record that the dead letter topic cannot take is told of, and found where it was.
+    fn omit_what_is_too_large(&mut self) {
+        let headers = self.original_headers.iter().map(OriginalHeader::size).sum::<usize>();
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let size = length(&self.key) + length(&self.value) + headers;
+        if size <= MAX_ORIGINAL_BYTES {
+            return;
         }
+        self.omitted = Some(size);
+        self.key.take_if(|key| key.len() > MAX_KEY_BYTES);
+        self.value = None;
+        self.original_headers = Vec::new();
     }
 
     /// Of an update that was held.
@@ -67,6 +93,7 @@ impl DeadLetter {
             timestamp: held.original.timestamp,
             key: Some(order_id.as_bytes().to_vec()),
             value: Some(held.original.value),
+            omitted: None,
             original_headers: held.original.headers,
             rejection,
             retries: 0,
@@ -92,7 +119,7 @@ pub(super) fn to_kafka(headers: &[OriginalHeader]) -> OwnedHeaders {
 pub struct Filed {
     /// Its offset in the dead letter topic, which names it.
     pub dlq_offset: i64,
-    /// The record's key, if it is text.
+    /// The record's key, if it is text and not longer than any id.
     pub order_id: Option<CompactString>,
     /// Why it failed.
     pub reason: Option<Reason>,
@@ -124,13 +151,14 @@ impl Filed {
         let original = record::original(record);
         let read = Read(&original.headers);
         let reason = read.number::<Reason>(headers::REASON);
-        let key = record.key().and_then(|key| str::from_utf8(key).ok());
+        let key = record.key().filter(|key| key.len() <= MAX_KEY_BYTES);
+        let key = key.and_then(|key| str::from_utf8(key).ok());
         Self {
             dlq_offset: record.offset(),
             order_id: key.map(CompactString::from),
             reason,
             category: read.text(headers::CATEGORY).and_then(Category::named).or(reason.map(Category::of)),
-            message: read.message().unwrap_or_default().into(),
+            message: shortened(read.message().unwrap_or_default().to_owned()).into(),
             retry_count: read.number(headers::RETRY_COUNT).unwrap_or_default(),
             failed_at: read.failed_at().unwrap_or(original.timestamp),
             topic: read.topic().map(Arc::from),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use order_events::ClientLog;
 use order_events::config::{KafkaConfig, PropertyError};
+use order_events::permission::NotAllowed;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
@@ -31,6 +32,9 @@ pub enum SourceError {
     /// The brokers do not answer, or refuse.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
+    /// An ACL is missing.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     /// It took too long.
     #[error("the brokers did not give the records of {topic} in time")]
     TimedOut {

@@ -92,7 +92,7 @@ impl Worker {
                 return Ok(false);
             }
             Attempt::GiveUp(retries, detail) => {
-                let rejection = Rejection { reason: Reason::ProcessingFailed, detail };
+                let rejection = Rejection::new(Reason::ProcessingFailed, detail);
                 batch.advance(offset);
                 batch.reject(offset, rejection, letter(retries));
             }

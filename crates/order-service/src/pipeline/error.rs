@@ -3,6 +3,7 @@
 use order_events::bootstrap::BootstrapError;
 use order_events::codec::{EncodeError, Undecodable};
 use order_events::config::PropertyError;
+use order_events::permission::NotAllowed;
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
@@ -43,12 +44,9 @@ pub enum PipelineError {
         /// How that was seen.
         reason: String,
     },
-    /// The brokers do not let this service read the changelog.
-    #[error("Kafka does not let this service read the changelog {topic}: give it the ACL to read that topic")]
-    NotAuthorized {
-        /// The changelog.
-        topic: String,
-    },
+    /// An ACL is missing.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     /// The events topic has fewer events than were processed.
     #[error(
         "partition {partition} of {topic} ends at offset {end}, but its events are processed up to {processed}: \

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 use order_events::codec::{DecodeError, Undecodable};
+use order_events::permission::NotAllowed;
 use order_events::registry::{FetchError, outage_backoff};
 use rdkafka::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -160,7 +161,7 @@ impl Worker {
 
     fn changelog_lost(&self, error: &KafkaError) -> PipelineError {
         if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) {
-            return PipelineError::NotAuthorized { topic: self.pipeline.topics.changelog.clone() };
+            return NotAllowed::topic("read", &self.pipeline.topics.changelog).into();
         }
         PipelineError::ChangelogLost {
             topic: self.pipeline.topics.changelog.clone(),

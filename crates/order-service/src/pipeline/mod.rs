@@ -26,6 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use order_events::EventCodec;
 use order_events::config::{KafkaConfig, PropertyError};
+use order_events::permission::{self, NotAllowed};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
@@ -102,7 +103,6 @@ impl Clients {
     pub fn new(kafka: &KafkaConfig, group: &str, settings: &PipelineSettings) -> Result<Self, PropertyError> {
         let transactional_id = settings.transactional_id(group);
         writer::client_config(kafka, transactional_id.as_deref())?;
-        // No instance can have that name: INSTANCE_ID has no slash.
         let redriver_id = transactional_id.as_ref().map(|_| format!("{group}/redrive"));
         Ok(Self {
             redriver: writer::client_config(kafka, redriver_id.as_deref())?,
@@ -286,6 +286,7 @@ impl Worker {
                     Some(Code::Fatal | Code::FencedInstanceId) => {
                         return self.lost_consumer(&error).map(|()| false);
                     }
+                    Some(code) if permission::is_missing(code) => return Err(self.not_allowed(code).into()),
                     _ => debug!(%error, "poll failed; librdkafka tries again"),
                 },
             }
@@ -296,6 +297,17 @@ impl Worker {
             patience = Duration::ZERO;
         }
         Ok(true)
+    }
+
+    /// The brokers do not let this service consume the events.
+    fn not_allowed(&self, code: Code) -> NotAllowed {
+        match code {
+            Code::GroupAuthorizationFailed => {
+                let resource = format!("the consumer group {}", self.pipeline.group);
+                NotAllowed { operation: "join", resource }
+            }
+            _ => NotAllowed::topic("read", &self.pipeline.topics.events),
+        }
     }
 
     /// How many records wait that cannot be processed just now.

@@ -112,10 +112,16 @@ impl Worker {
         self.write_barriers()?;
         for index in 0..self.partitions.len() {
             let Role::AwaitsBarrier { offset, since } = self.partitions[index].role else { continue };
+            self.pipeline.status.beat();
             if self.partitions[index].own >= offset {
-                self.activate(index, consumer, backlog)?;
+                if !self.activate(index, consumer, backlog)? {
+                    // The brokers do not answer: they would not for the next one either.
+                    break;
+                }
             } else if since.elapsed() > BARRIER_PATIENCE {
-                self.fence_last_writer(index, offset)?;
+                self.fence_last_writer(index)?;
+                // That took its time; what it has aborted lets the changelog go on.
+                break;
             }
         }
         Ok(())
@@ -157,12 +163,16 @@ impl Worker {
 
     /// Aborts what the last writer left open, by taking its transactional id for a moment. If it lives, it is
     /// fenced: it is not the owner any more.
-    fn fence_last_writer(&mut self, index: usize, offset: i64) -> Result<(), PipelineError> {
-        let since = Instant::now();
-        self.partitions[index].role = Role::AwaitsBarrier { offset, since };
+    fn fence_last_writer(&mut self, index: usize) -> Result<(), PipelineError> {
+        // It may be the last one of other partitions as well: then it is done for them, too.
+        let last = self.partitions[index].last_writer.clone();
+        for partition in self.partitions.iter_mut().filter(|partition| partition.last_writer == last) {
+            if let Role::AwaitsBarrier { since, .. } = &mut partition.role {
+                *since = Instant::now();
+            }
+        }
         let Some(own) = &self.pipeline.clients.transactional_id else { return Ok(()) };
-        let last = self.partitions[index].last_writer.clone().filter(|last| last != own && !last.is_empty());
-        let Some(last) = last else {
+        let Some(last) = last.filter(|last| last != own && !last.is_empty()) else {
             debug!(partition = index, "waiting for an open transaction of somebody unknown to time out");
             return Ok(());
         };
@@ -175,19 +185,20 @@ impl Worker {
         Ok(())
     }
 
-    /// The barrier is read back: everything before it is known. From here on this instance processes.
+    /// The barrier is read back: everything before it is known. From here on this instance processes. False if the
+    /// brokers do not tell where the partition begins and ends.
     fn activate(
         &mut self,
         index: usize,
         consumer: &GroupConsumer,
         backlog: &mut Backlog<'_>,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<bool, PipelineError> {
         let topic = &self.pipeline.topics.events;
         let (start, end) = match consumer.fetch_watermarks(topic, number(index), WATERMARK_TIMEOUT) {
             Ok(watermarks) => watermarks,
             Err(error) => {
                 debug!(partition = index, %error, "the partition's offsets cannot be had yet");
-                return Ok(());
+                return Ok(false);
             }
         };
         let progress = self.checked_progress(index, start, end)?;
@@ -209,7 +220,7 @@ impl Worker {
             status.lost = progress.lost;
         });
         info!(partition = index, next_offset = progress.next_offset, "processing");
-        Ok(())
+        Ok(true)
     }
 
     /// The progress of a partition, held against where its log begins and ends.
@@ -253,8 +264,10 @@ impl Worker {
     pub(super) fn find_log_starts(&self, consumer: &GroupConsumer) -> Result<(), PipelineError> {
         for index in (0..self.partitions.len()).filter(|index| self.partitions[*index].is_ours()) {
             let topic = &self.pipeline.topics.events;
+            self.pipeline.status.beat();
             let Ok((start, end)) = consumer.fetch_watermarks(topic, number(index), WATERMARK_TIMEOUT) else {
-                continue;
+                // The brokers do not answer; the consumer will ask for the offset again.
+                break;
             };
             if let Some(progress) = self.partitions[index].progress {
                 self.check_not_made_anew(index, progress, end)?;

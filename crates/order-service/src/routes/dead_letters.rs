@@ -1,5 +1,7 @@
 //! `GET /dlq/...`: the dead letters, from memory.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use order_events::codec::DecodeError;
@@ -93,6 +95,9 @@ pub(super) fn parse_offset(text: &str) -> Result<i64, Fault> {
     parse_whole_number(text, 0..).map_err(|detail| Fault::path("dlq_offset", detail))
 }
 
+/// How long a letter waits for the schema of its event.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(1);
+
 /// One dead letter, also when it is not in memory any more.
 #[utoipa::path(
     get, path = "/dlq/messages/{dlq_offset}",
@@ -114,8 +119,8 @@ pub(super) async fn dead_letter(
     let found = view.lookup.find(dlq_offset).await.map_err(error::letter_unreadable)?;
     let found = found.ok_or_else(|| error::unknown_dead_letter(dlq_offset))?;
     if let Err(DecodeError::SchemaNeeded(id)) = view.events.decode(found.letter.value.as_deref()) {
-        // If it cannot be had, the letter is shown without its event.
-        let _ = view.events.fetch_schema(id).await;
+        // If it cannot be had, or not soon, the letter is shown without its event.
+        let _ = tokio::time::timeout(SCHEMA_PATIENCE, view.events.fetch_schema(id)).await;
     }
     Ok(Json(Message::alone(found, view)))
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::error::{NotApproved, RedriveError, Refusal};
 use crate::dead_letters::{Filed, Found, Redrive};
+use crate::record;
 use crate::store::Store;
 
 /// Knows the rules, and what they ask for.
@@ -48,6 +49,7 @@ impl Examiner {
         }
         let attempt = self.attempt(&letter, redrive.as_ref())?;
         let event = self.decode(record.payload())?;
+        record::check_size(record.payload()).map_err(|rejection| Refusal::Undecodable(rejection.detail))?;
         let first = letter.origin.unwrap_or(place);
         if !force && self.is_superseded(&event, first) {
             return Err(Refusal::Superseded { order_id: event.order_id }.into());

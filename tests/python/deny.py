@@ -1,0 +1,30 @@
+"""Takes a permission from everybody; what is not denied is allowed.
+
+usage: deny.py <bootstrap servers> <cluster, a topic, or * for all topics> <operation>
+"""
+
+import sys
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+servers, resource, operation = sys.argv[1:]
+if resource == "cluster":
+    kind, name = ResourceType.BROKER, "kafka-cluster"
+else:
+    kind, name = ResourceType.TOPIC, resource
+# A resource that has an ACL is closed to whom it does not name.
+rules = [(AclOperation.ALL, AclPermissionType.ALLOW), (AclOperation[operation], AclPermissionType.DENY)]
+everybody = [
+    AclBinding(kind, name, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", what, whether)
+    for what, whether in rules
+]
+admin = AdminClient({"bootstrap.servers": servers})
+for created in admin.create_acls(everybody).values():
+    created.result(30)
