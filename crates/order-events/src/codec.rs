@@ -111,13 +111,15 @@ pub struct EncodeError(Box<apache_avro::Error>);
 /// The codec of the events.
 pub type EventCodec = Codec<OrderEvent>;
 
+/// A schema that was fetched; or why it is of no use. Either is final: a registry gives an id once.
+type Known<T> = Result<Arc<WriterSchema<T>>, String>;
+
 /// Encodes and decodes the values of one topic. Every method takes `&self`.
 pub struct Codec<T> {
     registry: Arc<Registry>,
     own_id: SchemaId,
     writer: GenericDatumWriter<'static>,
-    /// What was fetched; or why it is of no use, which does not change: a schema id is never given twice.
-    schemas: RwLock<HashMap<SchemaId, Result<Arc<WriterSchema<T>>, String>>>,
+    schemas: RwLock<HashMap<SchemaId, Known<T>>>,
 }
 
 impl<T: AvroRecord> Codec<T> {
@@ -177,7 +179,7 @@ impl<T: AvroRecord> Codec<T> {
         unframe(Some(value)).is_ok_and(|(id, _)| id == self.own_id)
     }
 
-    fn known(&self, id: SchemaId) -> Option<Result<Arc<WriterSchema<T>>, String>> {
+    fn known(&self, id: SchemaId) -> Option<Known<T>> {
         self.schemas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 

@@ -45,21 +45,6 @@ pub enum EventOutcome {
     Forgotten,
 }
 
-impl EventOutcome {
-    /// Its name in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Applied => "applied",
-            Self::Duplicate => "duplicate",
-            Self::Held => "held",
-            Self::DeadLettered => "dead_lettered",
-            Self::NoEvent => "no_event",
-            Self::Forgotten => "forgotten",
-        }
-    }
-}
-
 /// The kinds of events that cannot be processed. Their names are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -126,21 +111,6 @@ impl FromStr for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_outcome_has_one_name() {
-        for outcome in [
-            EventOutcome::Pending,
-            EventOutcome::Applied,
-            EventOutcome::Duplicate,
-            EventOutcome::Held,
-            EventOutcome::DeadLettered,
-            EventOutcome::NoEvent,
-            EventOutcome::Forgotten,
-        ] {
-            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
-        }
-    }
 
     #[test]
     fn a_reason_is_read_back() {

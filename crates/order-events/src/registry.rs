@@ -124,11 +124,6 @@ impl Registry {
         Ok(Self { schemas: AvroDecoder::new(settings.clone()), settings, http, config })
     }
 
-    /// The address, for messages.
-    pub fn url(&self) -> &str {
-        &self.config.url
-    }
-
     /// The id of `schema` under `subject`: registers it, or only looks it up when `SCHEMA_AUTO_REGISTER` is
     /// false. Registering again what is registered gives the same id.
     ///

@@ -22,7 +22,7 @@ impl EventKey {
 
 /// What an event says, in 8 bytes. Two events with the same id must have the same; a request that is sent
 /// again makes new dates, so dates do not count.
-pub fn fingerprint(payload: &Payload) -> i64 {
+pub(crate) fn fingerprint(payload: &Payload) -> i64 {
     let mut bytes = Vec::with_capacity(128);
     match payload {
         Payload::Create(create) => create_bytes(create, &mut bytes),

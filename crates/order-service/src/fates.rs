@@ -10,10 +10,10 @@ use order_events::Reason;
 use crate::changelog::{OutcomeRun, OutcomeWindow};
 
 /// How many offsets share a record in the changelog.
-pub const WINDOW: i64 = 4096;
+pub(crate) const WINDOW: i64 = 4096;
 
 /// How many events that were not simply applied are kept of one partition, the newest; some 30 MB.
-pub const MAX_KEPT: usize = 500_000;
+pub(crate) const MAX_KEPT: usize = 500_000;
 
 /// What became of an event, in short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +65,7 @@ impl Fate {
 
 /// What became of the events of one partition.
 #[derive(Debug, Clone, Default)]
-pub struct Outcomes {
+pub(crate) struct Outcomes {
     /// Everything but [`Fate::Applied`].
     kept: BTreeMap<i64, Fate>,
     /// Older events are not known any more.
@@ -74,12 +74,12 @@ pub struct Outcomes {
 
 impl Outcomes {
     /// What became of the event at `offset`, which is processed. `None` if that is not known any more.
-    pub fn get(&self, offset: i64) -> Option<Fate> {
+    pub(crate) fn get(&self, offset: i64) -> Option<Fate> {
         (offset >= self.from).then(|| self.kept.get(&offset).copied().unwrap_or(Fate::Applied))
     }
 
     /// Notes what became of events.
-    pub fn note(&mut self, fates: impl IntoIterator<Item = (i64, Fate)>) {
+    pub(crate) fn note(&mut self, fates: impl IntoIterator<Item = (i64, Fate)>) {
         for (offset, fate) in fates {
             if fate == Fate::Applied {
                 self.kept.remove(&offset);
@@ -89,13 +89,8 @@ impl Outcomes {
         }
     }
 
-    /// The oldest offset of which it is known what became of its event.
-    pub fn from(&self) -> i64 {
-        self.from
-    }
-
     /// Replaces a window by what the changelog says of it.
-    pub fn load(&mut self, first: i64, window: Option<&OutcomeWindow>) {
+    pub(crate) fn load(&mut self, first: i64, window: Option<&OutcomeWindow>) {
         let old: Vec<i64> = self.kept.range(first..first + WINDOW).map(|(offset, _)| *offset).collect();
         for offset in old {
             self.kept.remove(&offset);
@@ -109,7 +104,7 @@ impl Outcomes {
 
     /// What is to be forgotten when the log begins at `log_start`: where the knowledge begins then, and the
     /// windows that go. Also the oldest, when more is kept than [`MAX_KEPT`].
-    pub fn stale(&self, log_start: i64) -> Option<(i64, Vec<i64>)> {
+    pub(crate) fn stale(&self, log_start: i64) -> Option<(i64, Vec<i64>)> {
         let oldest = match self.kept.len().saturating_sub(MAX_KEPT) {
             0 => log_start,
             // Half a million at the most are walked, and only when there are more.
@@ -124,7 +119,7 @@ impl Outcomes {
     }
 
     /// Forgets everything before `from`.
-    pub fn begin_at(&mut self, from: i64) {
+    pub(crate) fn begin_at(&mut self, from: i64) {
         if from > self.from {
             self.from = from;
             self.kept = self.kept.split_off(&from);
@@ -132,7 +127,7 @@ impl Outcomes {
     }
 
     /// The window that begins at `first`, as it would be with `changes`, which are in it; `None` if everything in it is applied.
-    pub fn window(&self, first: i64, changes: &[(i64, Fate)]) -> Option<OutcomeWindow> {
+    pub(crate) fn window(&self, first: i64, changes: &[(i64, Fate)]) -> Option<OutcomeWindow> {
         let mut fates: BTreeMap<i64, Fate> =
             self.kept.range(first..first + WINDOW).map(|(offset, fate)| (*offset, *fate)).collect();
         fates.extend(changes.iter().copied());
@@ -150,7 +145,7 @@ impl Outcomes {
 }
 
 /// The first offset of the window that `offset` is in.
-pub fn window_of(offset: i64) -> i64 {
+pub(crate) fn window_of(offset: i64) -> i64 {
     offset - offset.rem_euclid(WINDOW)
 }
 

@@ -11,16 +11,16 @@ use crate::outcome::{Outcome, Rejection};
 
 /// How many events an order remembers; a copy of an older one would be taken for a new event. The CREATE is
 /// always remembered.
-pub const MAX_REMEMBERED: usize = 64;
+pub(crate) const MAX_REMEMBERED: usize = 64;
 
 /// How many updates may wait for one order's CREATE.
-pub const MAX_HELD: usize = 16;
+pub(crate) const MAX_HELD: usize = 16;
 
 /// How many bytes the records of an order's waiting updates may have: the order's state is one record.
-pub const MAX_HELD_BYTES: usize = 512 << 10;
+pub(crate) const MAX_HELD_BYTES: usize = 512 << 10;
 
 /// How many updates of one partition may wait in all; of a kilobyte each, 100 MB.
-pub const MAX_HELD_IN_ALL: usize = 100_000;
+pub(crate) const MAX_HELD_IN_ALL: usize = 100_000;
 
 /// What is known of one order id. As it is in the changelog: see `schemas/changelog.avsc`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl OriginalHeader {
 }
 
 /// An event, with what of its record matters to the fold.
-pub struct Incoming<'a> {
+pub(crate) struct Incoming<'a> {
     /// What happened.
     pub event: OrderEvent,
     /// The id that a second copy has too.
@@ -136,7 +136,7 @@ pub struct Rules {
 
 /// What one event did.
 #[derive(Debug, PartialEq)]
-pub struct Folded {
+pub(crate) struct Folded {
     /// What is known of the order now; `None` while nothing is.
     pub state: Option<OrderState>,
     /// What became of the event.
@@ -146,7 +146,7 @@ pub struct Folded {
 }
 
 /// Applies `incoming` to what is known of its order. `now` is in milliseconds since 1970.
-pub fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, now: i64) -> Folded {
+pub(crate) fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, now: i64) -> Folded {
     let Incoming { event, key, offset, timestamp, redriven_from, may_wait, original } = incoming;
     let remembered = RememberedEvent { key, fingerprint: fingerprint(&event.payload), offset };
     if let Some(seen) = state.as_ref().and_then(|state| state.seen(key)) {
@@ -183,7 +183,7 @@ pub fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, no
 }
 
 /// Gives up the updates whose time is over. Returns the state without them, and them.
-pub fn expire(mut state: OrderState, now: i64) -> (Option<OrderState>, Vec<(HeldUpdate, Outcome)>) {
+pub(crate) fn expire(mut state: OrderState, now: i64) -> (Option<OrderState>, Vec<(HeldUpdate, Outcome)>) {
     let given_up = state.held.extract_if(.., |held| held.give_up_at <= now).map(|held| {
         (held, reject(Reason::UnknownOrder, "no CREATE of the order came within the grace period"))
     });
@@ -417,7 +417,8 @@ mod tests {
                 again(5, 13, "processing", 8),
             ],
         );
-        let rejected: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.name() != "applied").collect();
+        let rejected: Vec<_> =
+            outcomes.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::Applied { .. })).collect();
         assert!(matches!(rejected.as_slice(), [(13, Outcome::DeadLettered(_))]), "{rejected:?}");
         assert_eq!(state.unwrap().order.unwrap().status, "shipped");
     }

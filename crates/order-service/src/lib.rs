@@ -1,6 +1,6 @@
 //! Consumes order events from Kafka and serves the orders over HTTP, exactly once.
 //!
-//! An event's way: the [`pipeline`] takes its record from Kafka, [`record`] reads it, [`fold`] says what it
+//! An event's way: the `pipeline` takes its record from Kafka, `record` reads it, `fold` says what it
 //! makes of its order, the pipeline commits that to the [`changelog`] in one transaction with the consumed
 //! offset, and only then the [`store`] shows it to [`routes`].
 
@@ -8,17 +8,17 @@ mod api;
 pub mod asyncapi;
 pub mod changelog;
 pub mod config;
-pub mod dead_letters;
+mod dead_letters;
 pub mod error;
-pub mod event_key;
-pub mod fates;
-pub mod fold;
-pub mod metrics;
-pub mod order_view;
-pub mod outcome;
-pub mod pipeline;
-pub mod processed;
-pub mod record;
+mod event_key;
+mod fates;
+mod fold;
+mod metrics;
+mod order_view;
+mod outcome;
+mod pipeline;
+mod processed;
+mod record;
 pub mod routes;
 pub mod state;
 pub mod status;

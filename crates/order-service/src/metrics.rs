@@ -33,7 +33,7 @@ struct ResultLabel {
 
 /// The outcomes of a batch; they count when it is committed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     applied: u64,
     unusual: u64,
     duplicate: u64,
@@ -43,7 +43,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts what became of an event.
-    pub fn add(&mut self, outcome: &Outcome) {
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Applied { unusual } => {
                 self.applied += 1;
@@ -56,19 +56,19 @@ impl Counts {
     }
 
     /// Counts a record that could not be processed.
-    pub fn dead_lettered(&mut self, reason: Reason) {
+    pub(crate) fn dead_lettered(&mut self, reason: Reason) {
         *self.dead_lettered.entry(reason).or_default() += 1;
     }
 
     /// Whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 /// What the pipeline counts.
 #[derive(Debug, Clone)]
-pub struct EventMetrics {
+pub(crate) struct EventMetrics {
     consumed: Family<OutcomeLabels, Counter>,
     unusual: Counter,
     transactions: Family<ResultLabel, Counter>,
@@ -80,7 +80,7 @@ pub struct EventMetrics {
 
 impl EventMetrics {
     /// Adds these metrics, and gauges over `view` and `status`, to what is served on `/metrics`.
-    pub fn register(registry: &mut Registry, view: ViewCell, status: Status) -> Self {
+    pub(crate) fn register(registry: &mut Registry, view: ViewCell, status: Status) -> Self {
         let metrics = Self {
             consumed: Family::default(),
             unusual: Counter::default(),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// An order with what is derived from it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderView {
+pub(crate) struct OrderView {
     order_id: String,
     #[serde(flatten)]
     order: CreateOrderPayload,
@@ -18,7 +18,7 @@ pub struct OrderView {
 
 impl OrderView {
     /// The view of `order`; `shipping_rate` is a part of the total, 0.02 for 2 %.
-    pub fn new(order_id: String, order: CreateOrderPayload, shipping_rate: Decimal) -> Self {
+    pub(crate) fn new(order_id: String, order: CreateOrderPayload, shipping_rate: Decimal) -> Self {
         Self { order_id, shipping_cost: shipping_cost(order.total_amount, shipping_rate), order }
     }
 }

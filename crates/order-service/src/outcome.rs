@@ -6,7 +6,7 @@ use order_events::Reason;
 
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It changed its order.
     Applied {
         /// The change of status is none that orders usually make.
@@ -20,21 +20,9 @@ pub enum Outcome {
     DeadLettered(Rejection),
 }
 
-impl Outcome {
-    /// A stable name, for metrics.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Applied { .. } => "applied",
-            Self::Duplicate => "duplicate",
-            Self::Held => "held",
-            Self::DeadLettered(_) => "dead_lettered",
-        }
-    }
-}
-
 /// Why an event cannot be processed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejection {
+pub(crate) struct Rejection {
     /// For machines.
     pub reason: Reason,
     /// For people.
@@ -46,13 +34,13 @@ const MAX_DETAIL: usize = 1024;
 
 impl Rejection {
     /// The end of a long detail is cut off.
-    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: shortened(detail.into()) }
     }
 }
 
 /// A detail, or as much of it as is kept.
-pub fn shortened(mut detail: String) -> String {
+pub(crate) fn shortened(mut detail: String) -> String {
     if detail.len() > MAX_DETAIL {
         detail.truncate(detail.floor_char_boundary(MAX_DETAIL));
         detail.push('…');

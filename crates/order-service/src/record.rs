@@ -19,7 +19,7 @@ const MAX_VALUE_BYTES: usize = 1_500_000;
 
 /// Why a record is not an event to be folded.
 #[derive(Debug)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     /// For good.
     Rejected(Rejection),
     /// Its schema must be fetched first.
@@ -30,7 +30,7 @@ pub enum Unreadable {
 ///
 /// # Errors
 /// See [`Unreadable`].
-pub fn read<'a, M: Message>(
+pub(crate) fn read<'a, M: Message>(
     record: &M,
     codec: &EventCodec,
     may_wait: bool,
@@ -59,7 +59,7 @@ pub fn read<'a, M: Message>(
 ///
 /// # Errors
 /// It may be too large.
-pub fn check_size(value: Option<&[u8]>) -> Result<(), Rejection> {
+pub(crate) fn check_size(value: Option<&[u8]>) -> Result<(), Rejection> {
     match value.map(<[u8]>::len) {
         Some(size @ MAX_VALUE_BYTES..) => Err(Rejection::new(
             Reason::InvalidEvent,
@@ -79,13 +79,13 @@ fn readable<T>(read: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Where a record is.
-pub fn position<M: Message>(record: &M) -> Position {
+pub(crate) fn position<M: Message>(record: &M) -> Position {
     let place = Place { partition: record.partition(), offset: record.offset() };
     Position { topic: record.topic().to_owned(), place }
 }
 
 /// Copies a record, but for headers whose names are not UTF-8.
-pub fn original<M: Message>(record: &M) -> OriginalRecord {
+pub(crate) fn original<M: Message>(record: &M) -> OriginalRecord {
     let mut copied = Vec::new();
     if let Some(headers) = record.headers() {
         let header = |at| {
@@ -102,7 +102,7 @@ pub fn original<M: Message>(record: &M) -> OriginalRecord {
 }
 
 /// What cannot be decoded, as a rejection.
-pub fn rejection(undecodable: &Undecodable) -> Rejection {
+pub(crate) fn rejection(undecodable: &Undecodable) -> Rejection {
     let reason = match undecodable {
         Undecodable::UnknownSchema { .. } => Reason::UnknownSchema,
         _ => Reason::Undecodable,

@@ -54,7 +54,7 @@ pub struct OutcomeRun {
     pub first: i64,
     /// How many.
     pub count: i32,
-    /// The name of a [`Fate`](crate::fates::Fate).
+    /// The name of a `Fate`.
     pub outcome: String,
 }
 

@@ -10,6 +10,8 @@ mod state_bytes;
 pub use entry::{Barrier, ChangelogEntry, OutcomeRun, OutcomeWindow, Progress};
 pub use key::Key;
 
+pub use crate::fold::OrderState;
+
 use order_events::codec::Codec;
 
 /// The codec of the changelog's values.

@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// librdkafka refuses the settings, or Kafka does not let this service read the topic.
-pub fn follow(source: &Source, index: &Index, stop: &CancellationToken) -> Result<(), SourceError> {
+pub(crate) fn follow(source: &Source, index: &Index, stop: &CancellationToken) -> Result<(), SourceError> {
     let consumer = source.open(0)?;
     let mut last = -1;
     while !stop.is_cancelled() {

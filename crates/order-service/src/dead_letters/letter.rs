@@ -22,7 +22,7 @@ const MAX_KEY_BYTES: usize = 1024;
 
 /// A record that could not be processed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DeadLetter {
+pub(crate) struct DeadLetter {
     /// The partition of the events topic that it was in.
     pub partition: i32,
     /// Its offset there.
@@ -47,7 +47,12 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     /// Of a record as it was polled.
-    pub fn of_record<M: Message>(record: &M, rejection: Rejection, retries: u32, failed_at: i64) -> Self {
+    pub(crate) fn of_record<M: Message>(
+        record: &M,
+        rejection: Rejection,
+        retries: u32,
+        failed_at: i64,
+    ) -> Self {
         let original = record::original(record);
         let mut letter = Self {
             partition: record.partition(),
@@ -80,7 +85,7 @@ impl DeadLetter {
     }
 
     /// Of an update that was held.
-    pub fn of_held(
+    pub(crate) fn of_held(
         partition: i32,
         order_id: &str,
         held: HeldUpdate,
@@ -102,7 +107,7 @@ impl DeadLetter {
     }
 
     /// The headers of the letter: the record's own, and what is known of its failure.
-    pub fn headers(&self, topic: &str, group: &str) -> OwnedHeaders {
+    pub(crate) fn headers(&self, topic: &str, group: &str) -> OwnedHeaders {
         to_kafka(&headers::of_letter(self, topic, group))
     }
 }

@@ -12,7 +12,7 @@ pub struct Limit(Option<Bounds>);
 /// Too much is at least so many letters in the window, when they are more than that share of the events that were
 /// processed in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     percent: u8,
     count: u64,
     window: Duration,
@@ -51,7 +51,7 @@ impl fmt::Display for Bounds {
 
 /// How many events were processed, and how many of them became dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// All.
     pub events: u64,
     /// Those that could not be processed.
@@ -68,7 +68,7 @@ impl std::ops::Add for Tally {
 
 /// What was processed in the limit's window.
 #[derive(Debug)]
-pub struct Window {
+pub(crate) struct Window {
     limit: Limit,
     batches: VecDeque<(Instant, Tally)>,
     sum: Tally,
@@ -76,12 +76,12 @@ pub struct Window {
 
 impl Window {
     /// Nothing was processed yet.
-    pub fn new(limit: Limit) -> Self {
+    pub(crate) fn new(limit: Limit) -> Self {
         Self { limit, batches: VecDeque::new(), sum: Tally::default() }
     }
 
     /// The limit, if it would be reached with `more`.
-    pub fn reached_with(&self, more: Tally) -> Option<Bounds> {
+    pub(crate) fn reached_with(&self, more: Tally) -> Option<Bounds> {
         let sum = self.sum + more;
         self.limit.0.filter(|bounds| {
             sum.letters >= bounds.count && sum.letters * 100 > sum.events * u64::from(bounds.percent)
@@ -89,7 +89,7 @@ impl Window {
     }
 
     /// Adds what was committed.
-    pub fn note(&mut self, tally: Tally, now: Instant) {
+    pub(crate) fn note(&mut self, tally: Tally, now: Instant) {
         if self.limit.0.is_some() {
             self.batches.push_back((now, tally));
             self.sum = self.sum + tally;
@@ -97,7 +97,7 @@ impl Window {
     }
 
     /// Forgets what is older than the window.
-    pub fn forget_old(&mut self, now: Instant) {
+    pub(crate) fn forget_old(&mut self, now: Instant) {
         let Some(bounds) = self.limit.0 else { return };
         while let Some((_, old)) =
             self.batches.pop_front_if(|(at, _)| now.duration_since(*at) > bounds.window)

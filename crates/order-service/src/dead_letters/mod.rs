@@ -17,17 +17,17 @@ mod redrive;
 mod redriver;
 mod source;
 
-pub use self::category::Category;
-pub use self::follower::follow;
+pub(crate) use self::category::Category;
+pub(crate) use self::follower::follow;
 pub(crate) use self::headers::{copied_redrive_origin, redrive_origin};
-pub use self::index::{Filter, Found, Index, Stats};
-pub use self::letter::{DeadLetter, Filed};
-pub use self::limit::{Bounds, Limit, Tally, Window};
-pub use self::lookup::Lookup;
-pub use self::redrive::Redrive;
-pub use self::redriver::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which, WriteError};
-pub use self::source::{Source, SourceError};
+pub(crate) use self::index::{Filter, Found, Index, Stats};
+pub(crate) use self::letter::{DeadLetter, Filed};
+pub(crate) use self::limit::{Bounds, Limit, Tally, Window};
+pub(crate) use self::lookup::Lookup;
+pub(crate) use self::redrive::Redrive;
+pub(crate) use self::redriver::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};
+pub(crate) use self::source::{Source, SourceError};
 
 /// The partition that holds the letters, and the notes of those that were sent again; a topic that somebody made
 /// with more partitions has the others empty. An offset is enough to name a letter.
-pub const PARTITION: i32 = 0;
+pub(crate) const PARTITION: i32 = 0;

@@ -1,6 +1,5 @@
 //! What ends the pipeline, and with it the process.
 
-use order_events::bootstrap::BootstrapError;
 use order_events::codec::{EncodeError, Undecodable};
 use order_events::config::PropertyError;
 use order_events::permission::NotAllowed;
@@ -18,9 +17,6 @@ pub enum PipelineError {
     /// librdkafka refuses, for good.
     #[error("Kafka refuses, and waiting would not help: {0}")]
     Kafka(#[from] KafkaError),
-    /// The registry refuses the changelog's schema.
-    #[error(transparent)]
-    Bootstrap(#[from] BootstrapError),
     /// What is in the changelog cannot be read.
     #[error("record {offset} of partition {partition} of the changelog {topic} cannot be read: {reason}")]
     Changelog {

@@ -35,12 +35,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::backlog::Backlog;
-pub use self::error::PipelineError;
+pub(crate) use self::error::PipelineError;
 use self::partition::Partition;
 use self::rebalance::{GroupContext, StartOffsets};
 use self::schemas::Schemas;
 use self::tail::Tail;
-pub use self::watch::watch;
+pub(crate) use self::watch::watch;
 use crate::changelog::ChangelogCodec;
 use crate::config::PipelineSettings;
 use crate::dead_letters::{Bounds, Window};
@@ -73,7 +73,7 @@ type GroupConsumer = BaseConsumer<GroupContext>;
 
 /// The topics that the pipeline works on.
 #[derive(Debug, Clone)]
-pub struct TopicNames {
+pub(crate) struct TopicNames {
     /// What it consumes.
     pub events: String,
     /// What it keeps its state in.
@@ -157,7 +157,7 @@ fn group_config(
 }
 
 /// What the pipeline is made of.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     /// Its topics.
     pub topics: TopicNames,
     /// Its clients.
@@ -218,7 +218,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// What it cannot get over, see [`PipelineError`]. Brokers and a registry that are away are waited for.
-    pub fn run(self) -> Result<(), PipelineError> {
+    pub(crate) fn run(self) -> Result<(), PipelineError> {
         let Some(mut worker) = Worker::restore(self)? else { return Ok(()) };
         while !worker.pipeline.stop.is_cancelled() {
             worker.session()?;

@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// librdkafka refuses the settings.
-pub async fn watch(
+pub(crate) async fn watch(
     config: &ClientConfig,
     topic: Arc<str>,
     status: Status,

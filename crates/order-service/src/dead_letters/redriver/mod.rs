@@ -19,9 +19,9 @@ use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
 
 use self::error::NotApproved;
-pub use self::error::{RedriveError, Refusal, WriteError};
+pub(crate) use self::error::{RedriveError, Refusal};
 use self::examiner::{Approved, Examiner};
-pub use self::request::{RedriveRequest, Report, Which};
+pub(crate) use self::request::{RedriveRequest, Report, Which};
 use self::transaction::{Topics, note};
 use super::index::Portion;
 use super::one_at_a_time::OneAtATime;
