@@ -15,7 +15,7 @@ async fn a_bad_setting_stops_the_boot_with_one_line() {
         (
             "SCHEMA_REGISTRY_URL",
             "http://u:hunter2@r",
-            "no credentials belong into it; those of the registry go into SCHEMA_REGISTRY_BASIC_AUTH",
+            "it must not contain credentials; those of the registry go into SCHEMA_REGISTRY_BASIC_AUTH",
         ),
         (
             "SCHEMA_REGISTRY_BASIC_AUTH",

@@ -112,7 +112,7 @@ async fn an_events_topic_that_was_made_anew_is_refused_at_boot() {
     let (code, said) = world.run_to_end("order-service").await;
     assert_eq!(code, Some(1), "{said}");
     let last = said.lines().last().unwrap();
-    assert!(last.contains("was deleted and made anew"), "{last}");
+    assert!(last.contains("was deleted and recreated"), "{last}");
     assert!(last.contains("CONSUMER_GROUP_ID") && last.contains(world.changelog().name()), "{last}");
     // What the message says helps: with another group, the view begins anew.
     let anew = world.fork().with("CONSUMER_GROUP_ID", &format!("{}-2", world.group()));
@@ -128,7 +128,7 @@ async fn an_events_topic_that_is_made_anew_under_a_running_instance_ends_it() {
     world.events().create(3, &[]).await;
     let (code, said) = service.end().await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.lines().last().unwrap().contains("was deleted and made anew"), "{said}");
+    assert!(said.lines().last().unwrap().contains("was deleted and recreated"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +161,7 @@ async fn ends_without_its_changelog(lose: impl AsyncFnOnce(Topic)) {
     Load::new(&world).await.updates(0..ORDERS).await;
     let (code, said) = service.end().await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.lines().last().unwrap().contains("is gone or was made anew"), "{said}");
+    assert!(said.lines().last().unwrap().contains("was deleted or recreated"), "{said}");
     // The events are still there: the next instance builds the orders again, all of them.
     let service = world.orders().await;
     let checker = Checker::new(&world).await;

@@ -179,6 +179,20 @@ impl<T: AvroRecord> Codec<T> {
         unframe(Some(value)).is_ok_and(|(id, _)| id == self.own_id)
     }
 
+    /// Decodes a record's value; fetches its schema first if that was not done yet.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; only `Unavailable` is worth another attempt.
+    pub async fn decode_fetching(&self, value: Option<&[u8]>) -> Result<T, FetchError> {
+        loop {
+            match self.decode(value) {
+                Ok(decoded) => return Ok(decoded),
+                Err(DecodeError::Undecodable(reason)) => return Err(reason.into()),
+                Err(DecodeError::SchemaNeeded(id)) => self.fetch_schema(id).await?,
+            }
+        }
+    }
+
     fn known(&self, id: SchemaId) -> Option<Known<T>> {
         self.schemas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }

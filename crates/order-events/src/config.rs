@@ -321,7 +321,7 @@ pub fn base_url(text: &str) -> Result<String, String> {
             Err("http://host:port or https://host is expected".to_owned())
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Err("no credentials belong into it; those of the registry go into SCHEMA_REGISTRY_BASIC_AUTH"
+            Err("it must not contain credentials; those of the registry go into SCHEMA_REGISTRY_BASIC_AUTH"
                 .to_owned())
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {

@@ -58,7 +58,7 @@ impl EventHeaders<'_> {
 }
 
 /// The CloudEvents type of an event.
-fn ce_type(event_type: EventType) -> &'static str {
+pub fn ce_type(event_type: EventType) -> &'static str {
     match event_type {
         EventType::Create => "com.ecommerce.order.created",
         EventType::Update => "com.ecommerce.order.status-updated",

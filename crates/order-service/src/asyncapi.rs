@@ -1,24 +1,14 @@
 //! The description of the topics (AsyncAPI 3), with the Avro schemas that are on the wire.
 
-use order_events::OrderEvent;
 use order_events::codec::AvroRecord;
+use order_events::{EventType, OrderEvent, headers};
 use serde_json::{Map, Value, json};
 
 use crate::changelog::ChangelogEntry;
-
-/// The names of the topics.
-#[derive(Debug, Clone)]
-pub struct Topics<'a> {
-    /// See `ORDER_TOPIC`.
-    pub events: &'a str,
-    /// See `DLQ_TOPIC`.
-    pub dead_letters: &'a str,
-    /// The changelog of the consumer group.
-    pub changelog: &'a str,
-}
+use crate::config::TopicNames;
 
 /// The description of these topics, as order-service uses them.
-pub fn describe(topics: &Topics<'_>) -> Value {
+pub fn describe(topics: &TopicNames) -> Value {
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -28,20 +18,20 @@ pub fn describe(topics: &Topics<'_>) -> Value {
                             the dead letters and its offsets in one transaction. When a dead letter is sent again, \
                             it writes the event and a note of it. A record's key is the order id.",
         },
-        "defaultContentType": "application/vnd.apache.avro",
+        "defaultContentType": headers::CONTENT_TYPE,
         "channels": {
             "events": channel(
-                topics.events,
+                &topics.events,
                 "What happened to orders. Made with `TOPIC_PARTITIONS` partitions, and kept for 7 days.",
                 &["OrderEvent"],
             ),
             "changelog": channel(
-                topics.changelog,
+                &topics.changelog,
                 "The state of the orders. As many partitions as the events; compacted.",
                 &["OrderState"],
             ),
             "deadLetters": channel(
-                topics.dead_letters,
+                &topics.dead_letters,
                 "Events that could not be processed, byte for byte, and notes that some were sent again. One \
                  partition, kept for 30 days.",
                 &["DeadLetter", "RedriveNote"],
@@ -57,14 +47,14 @@ pub fn describe(topics: &Topics<'_>) -> Value {
         "components": { "messages": {
             "OrderEvent": {
                 "title": "An order was made or has a new status",
-                "contentType": "application/vnd.apache.avro",
+                "contentType": headers::CONTENT_TYPE,
                 "headers": event_headers(),
                 "payload": avro(OrderEvent::SCHEMA),
                 "bindings": framing(),
             },
             "OrderState": {
                 "title": "What is known of an order, or how far a partition is processed",
-                "contentType": "application/vnd.apache.avro",
+                "contentType": headers::CONTENT_TYPE,
                 "payload": avro(ChangelogEntry::SCHEMA),
                 "bindings": framing(),
             },
@@ -122,10 +112,11 @@ fn framing() -> Value {
 /// CloudEvents in binary mode, and the trace (W3C).
 fn event_headers() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
+    let types = [EventType::Create, EventType::Update].map(headers::ce_type);
     json!({ "type": "object", "properties": {
         "ce_specversion": { "type": "string", "const": "1.0" },
         "ce_id": text("A copy of an event has the same one."),
-        "ce_type": text("CREATE or UPDATE, with the namespace of the schema."),
+        "ce_type": { "enum": types },
         "ce_source": text("Who wrote it."),
         "ce_time": { "type": "string", "format": "date-time" },
         "traceparent": text("The trace that the request belongs to."),

@@ -230,55 +230,50 @@ pub enum ConfigError {
     },
 }
 
-fn check_topics(settings: &Settings) -> Result<(), ConfigError> {
-    let changelog = changelog::topic_name(&settings.consumer_group_id);
-    let same = |variable, topic: &str, others| {
-        Err(ConfigError::SameTopic { variable, topic: topic.to_owned(), others })
-    };
-    let (events, dead_letters) = (&settings.topics.order_topic, &settings.dlq_topic);
-    if dead_letters == events {
-        return same("DLQ_TOPIC", dead_letters, "ORDER_TOPIC");
-    }
-    if *events == changelog {
-        return same("ORDER_TOPIC", events, "the changelog of CONSUMER_GROUP_ID");
-    }
-    if *dead_letters == changelog {
-        return same("DLQ_TOPIC", dead_letters, "the changelog of CONSUMER_GROUP_ID");
-    }
-    match topic_name(&changelog) {
-        Ok(_) => Ok(()),
-        Err(reason) => {
-            let group = settings.consumer_group_id.clone();
-            Err(ConfigError::Changelog { group, topic: changelog, reason })
+impl Settings {
+    /// The topics that the service works on.
+    pub fn topic_names(&self) -> TopicNames {
+        TopicNames {
+            events: self.topics.order_topic.clone(),
+            changelog: changelog::topic_name(&self.consumer_group_id),
+            dead_letters: self.dlq_topic.clone(),
         }
     }
 }
 
-/// The settings, checked.
-#[derive(Clone)]
+fn check_topics(settings: &Settings) -> Result<(), ConfigError> {
+    let TopicNames { events, changelog, dead_letters } = &settings.topic_names();
+    let same = |variable, topic: &str, others| {
+        Err(ConfigError::SameTopic { variable, topic: topic.to_owned(), others })
+    };
+    if dead_letters == events {
+        return same("DLQ_TOPIC", dead_letters, "ORDER_TOPIC");
+    }
+    if events == changelog {
+        return same("ORDER_TOPIC", events, "the changelog of CONSUMER_GROUP_ID");
+    }
+    if dead_letters == changelog {
+        return same("DLQ_TOPIC", dead_letters, "the changelog of CONSUMER_GROUP_ID");
+    }
+    match topic_name(changelog) {
+        Ok(_) => Ok(()),
+        Err(reason) => {
+            let (group, topic) = (settings.consumer_group_id.clone(), changelog.clone());
+            Err(ConfigError::Changelog { group, topic, reason })
+        }
+    }
+}
+
+/// What the service runs with: the settings, checked, and what is made of them.
 pub struct Config {
-    /// See [`ServiceArgs`].
-    pub service: ServiceArgs<8001>,
-    /// See [`OrderSettings`].
-    pub orders: OrderSettings,
-    /// See [`PipelineSettings`].
-    pub pipeline: PipelineSettings,
-    /// See [`DeadLetterSettings`].
-    pub dead_letters: DeadLetterSettings,
+    /// What the user set.
+    pub settings: Settings,
+    /// The brokers and the user's librdkafka properties, from the settings and the environment.
+    pub kafka: KafkaConfig,
     /// The configurations of the pipeline's clients.
     pub clients: Clients,
     /// Reads the dead letter topic.
     pub dead_letter_source: Source,
-    /// The brokers and the user's librdkafka properties.
-    pub kafka: KafkaConfig,
-    /// See [`TopicArgs`].
-    pub topics: TopicArgs,
-    /// See [`Settings::dlq_topic`].
-    pub dlq_topic: String,
-    /// See [`Settings::consumer_group_id`].
-    pub consumer_group_id: String,
-    /// See [`RegistryConfig`].
-    pub registry: RegistryConfig,
 }
 
 impl Config {
@@ -288,29 +283,27 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn new(
-        settings: Settings,
+        mut settings: Settings,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         check_topics(&settings)?;
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
         let clients = Clients::new(&kafka, &settings.consumer_group_id, &settings.pipeline)?;
         let dead_letter_source = Source::new(&kafka, &settings.consumer_group_id, &settings.dlq_topic)?;
-        // There are no other writes.
-        let mut service = settings.service;
+        // There are no other writes than redrives.
         let admin_token = settings.dead_letters.admin_token.clone();
-        service.http.api_token = admin_token.or(service.http.api_token);
-        Ok(Self {
-            service,
-            orders: settings.orders,
-            pipeline: settings.pipeline,
-            dead_letters: settings.dead_letters,
-            clients,
-            dead_letter_source,
-            kafka,
-            topics: settings.topics,
-            dlq_topic: settings.dlq_topic,
-            consumer_group_id: settings.consumer_group_id,
-            registry: settings.registry,
-        })
+        settings.service.http.api_token = admin_token.or(settings.service.http.api_token);
+        Ok(Self { settings, kafka, clients, dead_letter_source })
     }
+}
+
+/// The names of the topics.
+#[derive(Debug, Clone)]
+pub struct TopicNames {
+    /// What is consumed: `ORDER_TOPIC`.
+    pub events: String,
+    /// What the state is kept in.
+    pub changelog: String,
+    /// Where events go that cannot be processed: `DLQ_TOPIC`.
+    pub dead_letters: String,
 }

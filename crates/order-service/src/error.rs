@@ -155,11 +155,11 @@ pub fn refused(dlq_offset: i64, refusal: &Refusal) -> Problem {
 pub fn redrive_failed(error: &RedriveError) -> Problem {
     warn!(%error, "dead letters could not be sent again");
     let (kind, detail) = match error {
-        RedriveError::Unknown(_) => (
+        RedriveError::InDoubt(_) => (
             REDRIVE_UNKNOWN,
             "Kafka did not say whether it was sent again. Look at the letter, then try again.",
         ),
-        RedriveError::Source(_) | RedriveError::Aborted(_) => (
+        RedriveError::Source(_) | RedriveError::NotSent(_) => (
             REDRIVE_FAILED,
             "Nothing was sent again: Kafka does not answer, or another instance was asked at the same time. Try \
              again.",

@@ -31,7 +31,6 @@ use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
-use serde_json::Value;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::{app, server, shutdown};
 use thiserror::Error;
@@ -43,10 +42,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::changelog::ChangelogCodec;
-use crate::config::Config;
+use crate::config::{Config, TopicNames};
 use crate::dead_letters::SourceError;
 use crate::metrics::EventMetrics;
-use crate::pipeline::{Pipeline, PipelineError, TopicNames};
+use crate::pipeline::{Pipeline, PipelineError};
 use crate::state::{AppState, View, ViewCell};
 use crate::status::{Obstacle, Status};
 use crate::store::Store;
@@ -81,16 +80,17 @@ pub enum RunError {
 /// ready when the orders are restored.
 ///
 /// # Errors
-/// See [`RunError`]. A broker or a registry that is away is none: it is waited for.
+/// See [`RunError`]. A broker or a registry that is away is no error: it is waited for.
 pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
     let mut metrics = Registry::default();
     let http_metrics = HttpMetrics::register(&mut metrics);
-    let (view, status) = (ViewCell::default(), Status::new(config.orders.ready_max_lag));
+    let (view, status) = (ViewCell::default(), Status::new(config.settings.orders.ready_max_lag));
     let event_metrics = EventMetrics::register(&mut metrics, view.clone(), status.clone());
     let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 
-    let app = app::finish(routes::router(state, described(&config)), http_metrics, &config.service.http);
-    let patience = config.service.patience();
+    let description = asyncapi::describe(&config.settings.topic_names());
+    let app = app::finish(routes::router(state, description), http_metrics, &config.settings.service.http);
+    let patience = config.settings.service.patience();
     let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
 
     let processed = process(&config, view, status, event_metrics, &stop).await;
@@ -98,15 +98,6 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let served = server.await.map_err(|_| RunError::ServerLost);
     info!("stopped");
     processed.and(served)
-}
-
-/// The description of the topics.
-fn described(config: &Config) -> Value {
-    asyncapi::describe(&asyncapi::Topics {
-        events: &config.topics.order_topic,
-        dead_letters: &config.dlq_topic,
-        changelog: &changelog::topic_name(&config.consumer_group_id),
-    })
 }
 
 /// Boots, then processes events until `stop`.
@@ -117,11 +108,7 @@ async fn process(
     metrics: EventMetrics,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
-    let topics = TopicNames {
-        events: config.topics.order_topic.clone(),
-        changelog: changelog::topic_name(&config.consumer_group_id),
-        dead_letters: config.dlq_topic.clone(),
-    };
+    let topics = config.settings.topic_names();
     let Some(booted) = stop.run_until_cancelled(boot(config, &topics, &status)).await else { return Ok(()) };
     let Booted { partitions, events, changelog } = booted?;
     let events = Arc::new(events);
@@ -137,9 +124,9 @@ async fn process(
     let pipeline = Pipeline {
         topics,
         clients: config.clients.clone(),
-        settings: config.pipeline.clone(),
-        rules: config.orders.rules(),
-        group: config.consumer_group_id.clone(),
+        settings: config.settings.pipeline.clone(),
+        rules: config.settings.orders.rules(),
+        group: config.settings.consumer_group_id.clone(),
         events,
         changelog,
         view,
@@ -181,11 +168,11 @@ async fn boot(config: &Config, names: &TopicNames, status: &Status) -> Result<Bo
         status.set(Obstacle::Boot, reason.to_owned());
         status.beat();
     };
-    let bootstrap = Bootstrap::new(&config.kafka, &config.registry, &waiting)?;
+    let bootstrap = Bootstrap::new(&config.kafka, &config.settings.registry, &waiting)?;
     let topics = async {
-        let partitions = bootstrap.topic(&TopicSpec::events(&config.topics)).await?;
-        bootstrap.topic(&TopicSpec::dead_letters(&names.dead_letters, &config.topics)).await?;
-        bootstrap.compacted(&names.changelog, partitions, &names.events, &config.topics).await?;
+        let partitions = bootstrap.topic(&TopicSpec::events(&config.settings.topics)).await?;
+        bootstrap.topic(&TopicSpec::dead_letters(&names.dead_letters, &config.settings.topics)).await?;
+        bootstrap.compacted(&names.changelog, partitions, &names.events, &config.settings.topics).await?;
         Ok::<_, BootstrapError>(usize::try_from(partitions).unwrap_or_default())
     };
     let (partitions, events, changelog) =

@@ -9,7 +9,7 @@ use order_events::Reason;
 pub(crate) enum Outcome {
     /// It changed its order.
     Applied {
-        /// The change of status is none that orders usually make.
+        /// Whether the change of status is one that orders do not usually make.
         unusual: bool,
     },
     /// A second copy of an event that was processed: ignored.

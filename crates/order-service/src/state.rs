@@ -35,15 +35,16 @@ pub struct View {
 impl View {
     /// Of an empty store. Must be called inside of a runtime.
     pub fn new(config: &Config, store: Store, partitions: usize, events: Arc<EventCodec>) -> Self {
-        let letters = Index::new(config.dead_letters.dlq_index_max, &config.topics.order_topic);
+        let letters =
+            Index::new(config.settings.dead_letters.dlq_index_max, &config.settings.topics.order_topic);
         let lookup = Lookup::new(letters.clone(), config.dead_letter_source.clone());
         let redriver = Redriver::new(
             config.clients.redriver.clone(),
             lookup.clone(),
-            config.topics.order_topic.clone(),
+            config.settings.topics.order_topic.clone(),
             events.clone(),
             store.clone(),
-            config.dead_letters.redrive_max_attempts,
+            config.settings.dead_letters.redrive_max_attempts,
         );
         Self { store, processed: Processed::new(partitions), events, letters, lookup, redriver }
     }
@@ -78,10 +79,10 @@ impl AppState {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            orders: Arc::new(config.orders.clone()),
-            topic: config.topics.order_topic.as_str().into(),
+            orders: Arc::new(config.settings.orders.clone()),
+            topic: config.settings.topics.order_topic.as_str().into(),
             status,
-            dead_letter_topic: config.dlq_topic.as_str().into(),
+            dead_letter_topic: config.settings.dlq_topic.as_str().into(),
             view,
             metrics: Arc::new(metrics),
             stop,

@@ -14,7 +14,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, Pur
 use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
 use tracing::warn;
 
-/// What each step of a transaction may take. Their sum is below `transaction.timeout.ms`.
+/// How long each step of a transaction may take. The brokers abort one that takes longer than
+/// `transaction.timeout.ms` in all.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(3);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -227,6 +228,11 @@ impl Writer {
             Ok(()) => Failure::Aborted(error),
             Err(_) => Failure::Unknown(error),
         }
+    }
+
+    /// Aborts the transaction, as far as the brokers answer; else the next producer with its id does.
+    pub(crate) fn abort(&self) {
+        let _ = self.give_up(KafkaError::Canceled);
     }
 
     /// Forgets what is not delivered. An abort waits for it, and only a poll takes it off the books.

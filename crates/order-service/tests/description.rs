@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use order_service::asyncapi::{self, Topics};
-use order_service::changelog;
+use order_service::asyncapi;
 use order_service::config::Settings;
 use order_service::error::PROBLEMS;
 use order_service::routes::openapi;
@@ -17,13 +16,8 @@ fn docs(name: &str) -> PathBuf {
 #[test]
 fn the_copies_in_docs_are_current() {
     let settings = Settings::parse_from(["order-service"]);
-    let topics = Topics {
-        events: &settings.topics.order_topic,
-        dead_letters: &settings.dlq_topic,
-        changelog: &changelog::topic_name(&settings.consumer_group_id),
-    };
     snapshot::is_current(&docs("order-service.openapi.json"), &openapi()).unwrap();
-    snapshot::is_current(&docs("asyncapi.json"), &asyncapi::describe(&topics)).unwrap();
+    snapshot::is_current(&docs("asyncapi.json"), &asyncapi::describe(&settings.topic_names())).unwrap();
 }
 
 #[test]

@@ -78,10 +78,10 @@ async fn serve(store: Store) -> u16 {
     let (mut metrics, stop) = (prometheus_client::registry::Registry::default(), CancellationToken::new());
     let http = HttpMetrics::register(&mut metrics);
     let state = AppState::new(&config, view, status, metrics, stop.clone());
-    let app = app::finish(routes::router(state, Value::Null), http, &config.service.http);
+    let app = app::finish(routes::router(state, Value::Null), http, &config.settings.service.http);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let patience = config.service.patience();
+    let patience = config.settings.service.patience();
     tokio::spawn(server::serve(listener, app, stop, patience));
     port
 }

@@ -8,7 +8,7 @@ mod model;
 
 use std::collections::BTreeMap;
 
-use order_events::codec::{DecodeError, Undecodable};
+use order_events::codec::Undecodable;
 use order_events::registry::FetchError;
 use order_events::{EventCodec, OrderEvent};
 use serde_json::{Value, json};
@@ -133,14 +133,10 @@ fn check_state(id: &str, expected: Option<&Order>, state: &Value) {
 
 /// What a record holds, or why it holds no event.
 async fn decoded(codec: &EventCodec, value: Option<&[u8]>) -> Result<OrderEvent, &'static str> {
-    let id = match codec.decode(value) {
-        Ok(event) => return Ok(event),
-        Err(DecodeError::Undecodable(_)) => return Err("undecodable"),
-        Err(DecodeError::SchemaNeeded(id)) => id,
-    };
-    match codec.fetch_schema(id).await {
-        Ok(()) => codec.decode(value).map_err(|_| "undecodable"),
+    match codec.decode_fetching(value).await {
+        Ok(event) => Ok(event),
         Err(FetchError::Permanent(Undecodable::UnknownSchema { .. })) => Err("unknown_schema"),
+        Err(FetchError::Permanent(_)) => Err("undecodable"),
         Err(error) => panic!("{error}"),
     }
 }

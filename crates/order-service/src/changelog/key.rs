@@ -31,7 +31,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Reads a record's key; `None` if it is none of ours.
+    /// Reads a record's key; `None` if it is not one of ours.
     pub fn parse(key: Option<&'a [u8]>) -> Option<Self> {
         match str::from_utf8(key?).ok()? {
             PROGRESS => Some(Self::Progress),

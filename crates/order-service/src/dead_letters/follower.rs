@@ -24,7 +24,7 @@ pub(crate) fn follow(source: &Source, index: &Index, stop: &CancellationToken) -
         match consumer.poll(POLL) {
             Some(Ok(record)) => {
                 if record.offset() <= last {
-                    warn!(topic = source.topic(), "the dead letter topic was made anew");
+                    warn!(topic = source.topic(), "the dead letter topic was recreated");
                     index.clear();
                 }
                 last = record.offset();

@@ -31,8 +31,8 @@ pub enum PipelineError {
     },
     /// The changelog is gone, or is another one.
     #[error(
-        "the changelog {topic} is gone or was made anew while the service ran: {reason}. What it held is lost; \
-         to build the orders again from the events that are still there, use another CONSUMER_GROUP_ID"
+        "the changelog {topic} was deleted or recreated while the service ran: {reason}. What it held is lost; the \
+         next start builds the orders again from the events that are still there"
     )]
     ChangelogLost {
         /// The changelog.
@@ -46,7 +46,7 @@ pub enum PipelineError {
     /// The events topic has fewer events than were processed.
     #[error(
         "partition {partition} of {topic} ends at offset {end}, but its events are processed up to {processed}: \
-         the topic was deleted and made anew. To begin again with an empty view, use another \
+         the topic was deleted and recreated. To begin again with an empty view, use another \
          CONSUMER_GROUP_ID, or delete the topic {changelog}"
     )]
     EventsMadeAnew {

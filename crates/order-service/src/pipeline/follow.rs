@@ -93,11 +93,11 @@ impl Worker {
             let Some(state) = partitions.get_mut(index) else { return Ok(()) };
             match record {
                 // What this instance wrote is shown already.
-                Some(record) if record.offset() <= state.own => {}
+                Some(record) if record.offset() <= state.known => {}
                 Some(record) => {
                     let before = state.progress;
                     take(pipeline, index, state, &record, &mut unshown[index])?;
-                    state.own = record.offset();
+                    state.known = record.offset();
                     if let Some(progress) = state.progress.filter(|_| state.progress != before) {
                         let mut offsets = start_offsets.lock().unwrap_or_else(PoisonError::into_inner);
                         offsets[index] = Some(progress.next_offset);
@@ -135,7 +135,7 @@ impl Worker {
             return Ok(());
         }
         debug!("the changelog is silent; reading it with a new client");
-        let known: Vec<i64> = self.partitions.iter().map(|partition| partition.own).collect();
+        let known: Vec<i64> = self.partitions.iter().map(|partition| partition.known).collect();
         let Some(tail) = begin_tail(&self.pipeline, &known)? else { return Ok(()) };
         for index in (0..self.partitions.len()).filter(|index| self.partitions[*index].active().is_some()) {
             tail.leave(number(index))?;

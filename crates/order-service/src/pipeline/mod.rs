@@ -42,7 +42,7 @@ use self::schemas::Schemas;
 use self::tail::Tail;
 pub(crate) use self::watch::watch;
 use crate::changelog::ChangelogCodec;
-use crate::config::PipelineSettings;
+use crate::config::{PipelineSettings, TopicNames};
 use crate::dead_letters::{Bounds, Window};
 use crate::fold::Rules;
 use crate::metrics::EventMetrics;
@@ -70,17 +70,6 @@ const CONTEST_TIME: Duration = Duration::from_secs(30);
 
 /// The consumer of the events.
 type GroupConsumer = BaseConsumer<GroupContext>;
-
-/// The topics that the pipeline works on.
-#[derive(Debug, Clone)]
-pub(crate) struct TopicNames {
-    /// What it consumes.
-    pub events: String,
-    /// What it keeps its state in.
-    pub changelog: String,
-    /// Where it puts what cannot be processed.
-    pub dead_letters: String,
-}
 
 /// The configurations of the pipeline's clients, each with what the guarantee rests on.
 #[derive(Clone)]
@@ -158,7 +147,7 @@ fn group_config(
 
 /// What the pipeline is made of.
 pub(crate) struct Pipeline {
-    /// Its topics.
+    /// The topics that it works on.
     pub topics: TopicNames,
     /// Its clients.
     pub clients: Clients,
@@ -193,7 +182,7 @@ struct Worker {
     tail: Tail,
     /// Since when something is expected of the tail and does not come.
     silent_since: Option<Instant>,
-    /// Where each partition of the events ended when the tail was last made anew.
+    /// Where each partition of the events ended when the tail was last replaced.
     renewed_at: Vec<i64>,
     partitions: Vec<Partition>,
     start_offsets: StartOffsets,

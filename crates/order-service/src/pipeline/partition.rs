@@ -55,7 +55,7 @@ impl EndSeen {
 pub(super) struct Partition {
     pub(super) role: Role,
     /// The last offset of the changelog that is in the store; what this instance wrote itself included.
-    pub(super) own: i64,
+    pub(super) known: i64,
     /// What the changelog says of the progress; `None` if it says nothing.
     pub(super) progress: Option<Progress>,
     /// Who wrote the last barrier that was read.
@@ -79,7 +79,7 @@ impl Partition {
     pub(super) fn new() -> Self {
         Self {
             role: Role::Follows,
-            own: -1,
+            known: -1,
             progress: None,
             last_writer: None,
             waits_for: None,

@@ -74,7 +74,7 @@ impl Worker {
                     self.window.note(ready.batch.tally, began);
                     self.show(ready, backlog);
                 }
-                self.note_own(&written);
+                self.note_written(&written);
                 self.went_well();
                 self.batch_limit = (self.batch_limit * 2).min(self.pipeline.settings.batch_max_events);
                 if let Some(bounds) = self.window.reached_with(Tally::default()) {
@@ -173,7 +173,7 @@ impl Worker {
         let written = writer.delivered().map_err(|error| writer.give_up(error))?;
         if let Err(lost) = self.check_same_changelog(&written) {
             // Without its progress record, the next start builds the orders again from the events.
-            writer.give_up(KafkaError::Canceled);
+            writer.abort();
             return Err(lost.into());
         }
         if self.pipeline.settings.processing_guarantee == Guarantee::ExactlyOnce {
@@ -233,7 +233,7 @@ impl Worker {
     /// A changelog in which new records lie before older ones is another one: what the older ones said is gone.
     pub(super) fn check_same_changelog(&self, written: &[Delivered]) -> Result<(), PipelineError> {
         for (partition, offset) in written {
-            let known = self.partitions[*partition].own;
+            let known = self.partitions[*partition].known;
             if *offset <= known {
                 return Err(PipelineError::ChangelogLost {
                     topic: self.pipeline.topics.changelog.clone(),
@@ -247,10 +247,10 @@ impl Worker {
     }
 
     /// Notes up to where this instance has written each changelog partition itself.
-    fn note_own(&mut self, written: &[Delivered]) {
+    fn note_written(&mut self, written: &[Delivered]) {
         for (index, offset) in written {
             let partition = &mut self.partitions[*index];
-            partition.own = partition.own.max(*offset);
+            partition.known = partition.known.max(*offset);
         }
     }
 

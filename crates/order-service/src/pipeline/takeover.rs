@@ -79,7 +79,7 @@ impl Worker {
     fn deactivate(&mut self, index: usize, role: Role) -> Result<(), PipelineError> {
         let partition = &mut self.partitions[index];
         if partition.role == Role::Active {
-            self.tail.return_to(number(index), partition.own)?;
+            self.tail.return_to(number(index), partition.known)?;
         }
         partition.role = role;
         self.pipeline.status.change(index, |status| status.active = false);
@@ -113,7 +113,7 @@ impl Worker {
         for index in 0..self.partitions.len() {
             let Role::AwaitsBarrier { offset, since } = self.partitions[index].role else { continue };
             self.pipeline.status.beat();
-            if self.partitions[index].own >= offset {
+            if self.partitions[index].known >= offset {
                 if !self.activate(index, consumer, backlog)? {
                     // The brokers do not answer: they would not for the next one either.
                     break;

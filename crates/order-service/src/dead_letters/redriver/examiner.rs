@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use order_events::codec::DecodeError;
 use order_events::registry::FetchError;
 use order_events::{EventCodec, OrderEvent, Payload, Place};
 use rdkafka::Message;
@@ -92,23 +91,9 @@ impl Examiner {
     }
 
     fn decode(&self, value: Option<&[u8]>) -> Result<OrderEvent, NotApproved> {
-        loop {
-            let id = match self.codec.decode(value) {
-                Ok(event) => return Ok(event),
-                Err(DecodeError::Undecodable(reason)) => {
-                    return Err(Refusal::Undecodable(reason.to_string()).into());
-                }
-                Err(DecodeError::SchemaNeeded(id)) => id,
-            };
-            match self.runtime.block_on(self.codec.fetch_schema(id)) {
-                Ok(()) => {}
-                Err(FetchError::Permanent(reason)) => {
-                    return Err(Refusal::Undecodable(reason.to_string()).into());
-                }
-                Err(FetchError::Unavailable(outage)) => {
-                    return Err(RedriveError::Registry(outage.to_string()).into());
-                }
-            }
-        }
+        self.runtime.block_on(self.codec.decode_fetching(value)).map_err(|error| match error {
+            FetchError::Permanent(reason) => Refusal::Undecodable(reason.to_string()).into(),
+            FetchError::Unavailable(outage) => RedriveError::Registry(outage.to_string()).into(),
+        })
     }
 }

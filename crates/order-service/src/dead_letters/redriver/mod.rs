@@ -2,8 +2,8 @@
 //! done.
 //!
 //! A letter is sent once, also when several instances are asked at the same time: all of them use one transactional
-//! id. Who begins fences the others and then reads the dead letter topic to its end, so it sees every redrive that
-//! was committed before, and one that was not will never be.
+//! id. Whoever starts fences the others, then reads the dead letter topic to its end: it sees every redrive that was
+//! committed, and one that was not can no longer be.
 
 mod error;
 mod examiner;
@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use order_events::EventCodec;
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
 
@@ -67,7 +66,9 @@ impl Redriver {
     pub async fn redrive(&self, request: RedriveRequest) -> Result<Report, RedriveError> {
         let inner = self.inner.clone();
         let done = self.queue.run(move || inner.redrive(&request)).await;
-        done.unwrap_or_else(|_| Err(RedriveError::Unknown(KafkaError::Canceled.into())))
+        done.unwrap_or_else(|_| {
+            Err(RedriveError::InDoubt("the sending ended without a word; the log has its panic".to_owned()))
+        })
     }
 }
 
@@ -75,7 +76,9 @@ impl Inner {
     fn redrive(&self, request: &RedriveRequest) -> Result<Report, RedriveError> {
         let writer = match request.dry_run {
             true => None,
-            false => Some(Writer::init(&self.writer).map_err(|error| RedriveError::Aborted(error.into()))?),
+            false => {
+                Some(Writer::init(&self.writer).map_err(|error| RedriveError::NotSent(error.to_string()))?)
+            }
         };
         let Lookup { source, index, .. } = &self.lookup;
         source.catch_up(index)?;

@@ -8,13 +8,13 @@ use rdkafka::Message;
 use rdkafka::error::KafkaError;
 use tracing::info;
 
-use super::error::{RedriveError, WriteError};
+use super::error::RedriveError;
 use super::examiner::Approved;
 use super::request::RedriveRequest;
 use crate::dead_letters::letter::to_kafka;
 use crate::dead_letters::{PARTITION, Redrive, headers};
 use crate::record;
-use crate::writer::Writer;
+use crate::writer::{Failure, Writer};
 
 /// Where the events and the notes go.
 pub(super) struct Topics<'a> {
@@ -31,10 +31,13 @@ impl Topics<'_> {
         request: &RedriveRequest,
     ) -> Result<Vec<Redrive>, RedriveError> {
         let transactional = writer.is_transactional();
-        writer.begin().map_err(|failure| RedriveError::uncommitted(failure.into(), transactional))?;
-        let redriven = self.write(writer, approved, request).map_err(|error| {
-            writer.give_up(error.cause());
-            RedriveError::uncommitted(error, transactional)
+        let not_begun = |(Failure::Aborted(error) | Failure::Unknown(error))| {
+            RedriveError::before_commit(error, transactional)
+        };
+        writer.begin().map_err(not_begun)?;
+        let redriven = self.write(writer, approved, request).map_err(|reason| {
+            writer.abort();
+            RedriveError::before_commit(reason, transactional)
         })?;
         writer.commit(None).map_err(|failure| RedriveError::of_commit(failure, transactional))?;
         for note in &redriven {
@@ -50,14 +53,16 @@ impl Topics<'_> {
         writer: &Writer,
         approved: &[Approved],
         request: &RedriveRequest,
-    ) -> Result<Vec<Redrive>, WriteError> {
+    ) -> Result<Vec<Redrive>, String> {
         for (number, letter) in approved.iter().enumerate() {
-            self.send_event(writer, number, letter, request.force)?;
+            self.send_event(writer, number, letter, request.force).map_err(|error| error.to_string())?;
         }
-        let delivered: HashMap<usize, i64> = writer.delivered()?.into_iter().collect();
+        let delivered = writer.delivered().map_err(|error| error.to_string())?;
+        let delivered: HashMap<usize, i64> = delivered.into_iter().collect();
         let mut redriven = Vec::with_capacity(approved.len());
         for (number, letter) in approved.iter().enumerate() {
-            let offset = offset(&delivered, number).ok_or(WriteError::NoPlace(letter.letter.dlq_offset))?;
+            // The note has to tell where the event is.
+            let offset = offset(&delivered, number).ok_or("Kafka did not tell where an event is now")?;
             let note = note(letter, Place { offset, ..letter.place }, request);
             self.send_note(writer, letter, &note)?;
             redriven.push(note);
@@ -80,11 +85,12 @@ impl Topics<'_> {
         writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
     }
 
-    fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), WriteError> {
-        let value = serde_json::to_vec(note)?;
+    fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), String> {
+        let value = serde_json::to_vec(note).map_err(|error| error.to_string())?;
         let headers = Some(to_kafka(&note.headers()));
         let key = approved.record.key();
-        Ok(writer.send(self.dead_letters, Some(PARTITION), key, Some(&value), headers, None)?)
+        let sent = writer.send(self.dead_letters, Some(PARTITION), key, Some(&value), headers, None);
+        sent.map_err(|error| error.to_string())
     }
 }
 
