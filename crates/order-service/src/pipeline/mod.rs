@@ -22,8 +22,9 @@ mod takeover;
 mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use order_events::EventCodec;
 use order_events::config::{KafkaConfig, PropertyError};
 use order_events::permission::{self, NotAllowed};
@@ -390,8 +391,7 @@ impl Worker {
 
 /// Milliseconds since 1970.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    Timestamp::now().as_millisecond()
 }
 
 /// The number of a partition, as Kafka counts.

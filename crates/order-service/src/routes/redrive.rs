@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use service_runtime::Problem;
 use service_runtime::input::{Body, Fields, Path, Query, flag, text, whole_number};
+use service_runtime::observe::REQUEST_ID;
 use utoipa::ToSchema;
 
 use super::ORDER_ID;
@@ -250,5 +251,5 @@ async fn redrive(state: &AppState, request: RedriveRequest) -> Result<Report, Pr
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
-    headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned)
+    headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned)
 }

@@ -1,8 +1,8 @@
 //! The transaction in which letters are sent again: the events, and the notes of it.
 
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use order_events::Place;
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
@@ -105,11 +105,10 @@ pub(super) fn note(
     Place { partition, offset }: Place,
     request: &RedriveRequest,
 ) -> Redrive {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Redrive {
         dlq_offset: approved.letter.dlq_offset,
         attempt: approved.attempt,
-        at: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        at: Timestamp::now().as_millisecond(),
         by: request.by.clone(),
         request_id: request.request_id.clone(),
         forced: request.force,
