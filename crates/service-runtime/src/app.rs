@@ -136,7 +136,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 mod tests {
     use axum::extract::ConnectInfo;
     use axum::http::{Request, Version};
-    use axum::routing::{get, post};
+    use axum::routing::{any, get, post};
     use clap::Parser;
     use futures_util::FutureExt;
     use futures_util::stream;
@@ -172,7 +172,7 @@ mod tests {
         let routes = Router::new()
             .route("/orders", post(|body: String| async move { body }))
             .route("/panics", get(panics))
-            .route("/never", get(std::future::pending::<()>))
+            .route("/never", any(std::future::pending::<()>))
             .route("/large", get(|| async { "x".repeat(5000) }))
             .route("/health/live", get(|| async { "live" }))
             .route("/teapot", get(|| async { (StatusCode::IM_A_TEAPOT, "short and stout") }));
@@ -349,6 +349,29 @@ mod tests {
         let slow = Request::builder().method("POST").uri("/orders").header("host", "x").body(slow).unwrap();
         let answers = statuses(&app, vec![request("GET", "/never", &[]), slow]).await;
         assert_eq!(answers, [(503, "timed-out".to_owned()), (408, "slow-request".to_owned())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_time_out_only_what_does_no_harm_is_to_be_tried_again() {
+        let app = app(&mut Registry::default());
+        let key = "Send the same request again, with the same Idempotency-Key.";
+        let cases = [
+            ("GET", "accept", Some("2"), "Try again."),
+            ("OPTIONS", "accept", Some("2"), "Try again."),
+            ("POST", "idempotency-key", Some("2"), key),
+            ("PATCH", "x-idempotency-key", Some("2"), key),
+            ("POST", "accept", None, "look first"),
+            ("PUT", "accept", None, "look first"),
+        ];
+        for (method, header, retry_after, what_to_do) in cases {
+            let request = request(method, "/never", &[(header, "x")]);
+            let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
+            let told = parts.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!((parts.status.as_u16(), told), (503, retry_after), "{method} {header}");
+            let problem: Value =
+                serde_json::from_slice(&body::to_bytes(body, usize::MAX).await.unwrap()).unwrap();
+            assert!(problem["detail"].as_str().unwrap().contains(what_to_do), "{problem}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

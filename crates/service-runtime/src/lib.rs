@@ -19,6 +19,7 @@ pub mod prefer;
 mod probe;
 pub mod problem;
 mod rate_limit;
+mod repetition;
 mod request_body;
 pub mod server;
 mod service;
@@ -33,6 +34,7 @@ pub use api_token::ApiToken;
 pub use conditional::Conditional;
 pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
+pub use repetition::IDEMPOTENCY_KEYS;
 pub use service::{Command, ServiceArgs};
 
 /// An error and its causes on one line; a cause that its error already tells is left out.
