@@ -122,7 +122,7 @@ mod tests {
         let snake = read(
             r#"{"order_id": 7, "customer_id": "c", "items": [{"product_id": "p", "quantity": 2, "price": 29.99}]}"#,
         );
-        assert_eq!(snake.unwrap_err(), ["#/orderId must be a string, this is 7"]);
+        assert_eq!(snake.unwrap_err(), ["#/order_id must be a string, this is 7"]);
         let camel = read(
             r#"{"orderId": "7", "customerId": " c ", "items": [{"productId": "p", "quantity": 2, "price": 29.99}],
                 "totalAmount": 59.98, "currency": "eur"}"#,
@@ -153,7 +153,7 @@ mod tests {
         let fault = &order("1.31").unwrap_err()[0];
         assert_eq!(
             fault,
-            "#/totalAmount must be the sum of quantity times price, 1.3; this is 1.31; or leave it out"
+            "#/total_amount must be the sum of quantity times price, 1.3; this is 1.31; or leave it out"
         );
         assert!(order("\"1.3\"").is_err());
         assert!(order("-7.922816251426433e28").is_err(), "its difference to the sum is beyond a decimal");
@@ -168,7 +168,7 @@ mod tests {
         let faults = faults.unwrap_err();
         let places: Vec<_> = faults.iter().map(|fault| fault.split(' ').next().unwrap()).collect();
         let expected = [
-            "#/customerId",
+            "#/customer_id",
             "#/items/0/quantity",
             "#/items/0/price",
             "#/items/1",

@@ -75,7 +75,7 @@ fn one_order() -> Vec<Row> {
         orders("nobody's order", "/order-details?orderId=nobody").problem(404, "unknown-order"),
         orders("no id", "/order-details").faults(&["?orderId"]),
         orders("two ids", "/order-details?orderId=a&order_id=b&position=x")
-            .faults(&["?orderId", "?position"]),
+            .faults(&["?order_id", "?position"]),
         orders("an id that is no UTF-8", "/orders/%ff").faults(&["{orderId}"]),
         orders("an id that is no UTF-8", "/order-details?orderId=%ff").problem(400, "invalid-request"),
         orders("a head without a body", "/orders/W-1")

@@ -8,7 +8,7 @@ use axum::http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
 use super::path::NOT_UTF8;
-use super::{Json, finish, missing, one, text, unique_names};
+use super::{Json, Misread, finish, one, required, text, unique_names};
 use crate::problem::{Fault, Problem};
 
 /// A query string's pairs, and the faults found in it so far.
@@ -35,8 +35,9 @@ impl Query {
         names: &[&str],
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let outcome = one(&self.pairs, names, |value| read(text(value)?)).and_then(missing);
-        self.checked(outcome.map_err(|detail| Fault::query(names[0], detail)))
+        let outcome = one(&self.pairs, names, |value| read(text(value)?));
+        let outcome = outcome.and_then(|found| required(found, names)).map(|(_, value)| value);
+        self.noted(outcome)
     }
 
     /// As [`required`](Self::required), but there may be none.
@@ -46,7 +47,12 @@ impl Query {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Option<T>> {
         let outcome = one(&self.pairs, names, |value| read(text(value)?));
-        self.checked(outcome.map_err(|detail| Fault::query(names[0], detail)))
+        let outcome = outcome.map(|found| found.map(|(_, value)| value));
+        self.noted(outcome)
+    }
+
+    fn noted<T>(&mut self, outcome: Result<T, Misread>) -> Option<T> {
+        self.checked(outcome.map_err(|Misread { name, detail }| Fault::query(&name, detail)))
     }
 
     /// The faults of a query that should be empty: what was meant belongs into the body.
@@ -94,10 +100,20 @@ mod tests {
         let told = problem.errors().iter().map(|fault| format!("{} {}", fault.pointer, fault.detail));
         let expected = [
             "?limit must be a whole number from 1 to 10, this is \"+1\"",
-            "?id is \"a\" as id but \"b\" as order_id",
+            "?order_id is \"a\" as id but \"b\" as order_id",
             "?topic is missing",
         ];
         assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_fault_names_the_parameter_that_was_sent() {
+        let mut query = Query::parse("order_id=&max=x");
+        let id = query.required(&["id", "order_id"], |_| Err::<(), _>("must not be blank".to_owned()));
+        let limit = query.optional(&["limit", "max"], |text| parse_whole_number(text, 1..=10));
+        let problem = query.finish(id.zip(limit)).unwrap_err();
+        let told: Vec<_> = problem.errors().iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(told, ["?order_id", "?max"]);
     }
 
     #[test]
