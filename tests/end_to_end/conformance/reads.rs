@@ -25,7 +25,7 @@ fn dead_letters() -> Vec<Row> {
             .faults(&["?limit", "?offset", "?category", "?reason", "?orderId"]),
         orders("a dead letter that is none", "/dlq/messages/999999").problem(404, "unknown-dead-letter"),
         orders("no offset at all", "/dlq/messages/%ff").faults(&["{dlq_offset}"]),
-        redrive("what belongs into the body is not passed over", "/dlq/redrive?dryRun=true&limit=1")
+        redrive("what should be in the body is not passed over", "/dlq/redrive?dryRun=true&limit=1")
             .faults(&["?dryRun", "?limit"]),
         redrive("two words are none", "/dlq/redrive")
             .json_body(r#"{"dryRun": true, "dryRun": false}"#)

@@ -55,10 +55,10 @@ impl Query {
         self.checked(outcome.map_err(|Misread { name, detail }| Fault::query(&name, detail)))
     }
 
-    /// The faults of a query that should be empty: what was meant belongs into the body.
+    /// The faults of a query that should be empty: what was meant is sent in the body.
     pub fn unexpected(self) -> Vec<Fault> {
         let Self { pairs, mut faults } = self;
-        let detail = "is not known here; it belongs into the body";
+        let detail = "is not known here; send it in the body";
         faults.extend(unique_names(&pairs).map(|name| Fault::query(name, detail)));
         faults
     }
