@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
+use axum::extract::{OriginalUri, Request};
 use axum::http::response::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -33,10 +33,7 @@ const COMPRESS_FROM: u16 = 1024;
 /// Gives a service's routes what they have in common: limits, an answer to a panic, problem details for every
 /// error whoever made it, compression, request ids, metrics.
 pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs) -> Router {
-    let routes = routes
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(tell_route));
+    let routes = routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(tell_route));
     // What the router itself says (404, the Allow of a 405) is known only outside of it.
     let outside = limited(Router::new().fallback_service(routes), args)
         .layer(from_fn(host::check))
@@ -148,6 +145,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::input;
     use crate::observe::REQUEST_ID;
 
     async fn panics() -> StatusCode {
@@ -170,7 +168,7 @@ mod tests {
 
     fn app_with(registry: &mut Registry, flags: &[&str]) -> Router {
         let routes = Router::new()
-            .route("/orders", post(|body: String| async move { body }))
+            .route("/orders", post(async |_: Option<input::Body>| StatusCode::OK))
             .route("/panics", get(panics))
             .route("/never", any(std::future::pending::<()>))
             .route("/large", get(|| async { "x".repeat(5000) }))

@@ -197,6 +197,12 @@ impl<S: Send + Sync> OptionalFromRequest<S> for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use axum::body::Body as Content;
+    use axum::http::header;
+    use futures_util::stream;
+
     use super::super::{text, whole_number};
     use super::*;
 
@@ -212,6 +218,23 @@ mod tests {
             fields.required(&["orderId", "order_id"], text);
             fields.required(&["count"], |value| whole_number(value, 1..=1000));
         })
+    }
+
+    #[tokio::test]
+    async fn a_body_has_a_limit_whether_it_tells_its_length_or_not() {
+        let refusal = async |body| {
+            let request = Request::builder().header(header::CONTENT_TYPE, "application/json");
+            let read = <Body as FromRequest<()>>::from_request(request.body(body).unwrap(), &()).await;
+            read.err().map(|refused| refused.status())
+        };
+        let too_large = Some(StatusCode::PAYLOAD_TOO_LARGE);
+        for (length, expected) in [(BODY_LIMIT, None), (BODY_LIMIT + 1, too_large)] {
+            let json = format!("{{{}}}", " ".repeat(length - 2));
+            let parts: Vec<_> =
+                json.as_bytes().chunks(1000).map(|part| io::Result::Ok(part.to_vec())).collect();
+            assert_eq!(refusal(Content::from(json)).await, expected, "{length} bytes at once");
+            assert_eq!(refusal(Content::from_stream(stream::iter(parts))).await, expected, "{length} bytes");
+        }
     }
 
     #[test]
