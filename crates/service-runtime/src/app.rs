@@ -78,10 +78,12 @@ async fn explained(method: &Method, uri: &Uri, response: Response) -> Response {
         return response;
     }
     let (mut parts, plain) = response.into_parts();
+    let detail = detail(method, uri, &parts, plain).await;
     let problem = if status == StatusCode::INTERNAL_SERVER_ERROR {
+        error!(reason = detail, "a request failed");
         Problem::internal()
     } else {
-        Problem::new(ProblemType::of_status(status), detail(method, uri, &parts, plain).await)
+        Problem::new(ProblemType::of_status(status), detail)
     };
     let (new_parts, body) = problem.into_response().into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -126,7 +128,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let message = panic.downcast_ref::<String>().map(String::as_str);
     let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     error!(panic = message, "a handler panicked");
-    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    Problem::internal().into_response()
 }
 
 #[cfg(test)]
