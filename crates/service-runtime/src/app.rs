@@ -302,10 +302,12 @@ mod tests {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 1))));
             request
         };
-        let requests = vec![from("/large"), from("/large"), from("/large"), from("/health/live")];
-        let answers = statuses(&app, requests).await;
-        assert_eq!(answers[2], (429, "too-many-requests".to_owned()));
-        assert_eq!((answers[1].0, answers[3].0), (200, 200));
+        let answers = statuses(&app, (0..1000).map(|_| from("/large")).collect()).await;
+        assert_eq!((answers[0].0, answers[1].0), (200, 200));
+        // However slow the machine is, some three of them come within a second.
+        let refused = answers.into_iter().find(|(status, _)| *status != 200);
+        assert_eq!(refused, Some((429, "too-many-requests".to_owned())));
+        assert_eq!(statuses(&app, vec![from("/health/live")]).await[0].0, 200);
     }
 
     #[tokio::test]
