@@ -31,16 +31,10 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// librdkafka notices a message's time-out this late at most: it looks once a second.
 const TIMEOUT_SCAN: Duration = Duration::from_millis(1200);
 
-/// Why no producer can be made.
+/// No producer can be made: librdkafka refuses the settings as a whole.
 #[derive(Debug, Error)]
-pub enum PublisherError {
-    /// A setting that the service needs otherwise.
-    #[error(transparent)]
-    Property(#[from] PropertyError),
-    /// librdkafka refuses the settings as a whole.
-    #[error("no Kafka producer can be made: {0}")]
-    Producer(#[from] KafkaError),
-}
+#[error("no Kafka producer can be made: {0}")]
+pub struct PublisherError(#[from] KafkaError);
 
 /// Why an event has no delivery report that says it is in the log.
 #[derive(Debug, Clone, Error)]
@@ -110,10 +104,9 @@ impl Publisher {
     /// # Errors
     /// See [`PublisherError`].
     pub fn new(config: &Config, metrics: &mut Registry) -> Result<Self, PublisherError> {
-        let client = client_config(&config.kafka, &config.orders)?;
         Ok(Self {
-            producer: RwLock::new(client.create_with_context(ClientLog)?),
-            config: client,
+            producer: RwLock::new(config.producer.create_with_context(ClientLog)?),
+            config: config.producer.clone(),
             codec: OnceLock::new(),
             topic: config.topics.order_topic.clone(),
             delivery_timeout: config.orders.delivery_timeout,
