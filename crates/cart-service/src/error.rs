@@ -25,21 +25,21 @@ pub const PROBLEMS: [ProblemType; 7] = [
 ];
 
 /// The event is surely not in the log.
-pub const NOT_PUBLISHED: ProblemType = ProblemType {
+const NOT_PUBLISHED: ProblemType = ProblemType {
     slug: "not-published",
     title: "The event was not published",
     status: StatusCode::SERVICE_UNAVAILABLE,
 };
 
 /// The event may be in the log.
-pub const DELIVERY_UNKNOWN: ProblemType = ProblemType {
+const DELIVERY_UNKNOWN: ProblemType = ProblemType {
     slug: "delivery-unknown",
     title: "The event may or may not have been published",
     status: StatusCode::SERVICE_UNAVAILABLE,
 };
 
 /// The answer to a request whose event was not confirmed. Logs what the client is not told.
-pub fn problem(failure: &PublishError, event_id: EventId) -> Problem {
+pub(crate) fn problem(failure: &PublishError, event_id: EventId) -> Problem {
     let detail = match failure {
         PublishError::Unknown(reason) => {
             warn!(%event_id, reason, "delivery unknown");
@@ -105,7 +105,7 @@ const DEAD_LETTERED: ProblemType = ProblemType {
 };
 
 /// The answer to a client that waited, and whose event was published but could not be processed.
-pub fn dead_lettered(reason: Option<&str>, position: &Position, event_id: EventId) -> Problem {
+pub(crate) fn dead_lettered(reason: Option<&str>, position: &Position, event_id: EventId) -> Problem {
     let (kind, detail) = match reason.and_then(|reason| reason.parse().ok()) {
         Some(Reason::DuplicateOrder) => {
             (DUPLICATE_ORDER, "An order with this id exists; it was not changed.")

@@ -14,14 +14,14 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_0c0e_7a55_4b0c_9c1e_2f4c_6f72_647
 
 /// The key that a client gave its request, so that sending it again does no harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
+pub(crate) struct IdempotencyKey(String);
 
 impl IdempotencyKey {
     /// The key among the headers, if there is one.
     ///
     /// # Errors
     /// It is unusable, or two of its spellings disagree.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Fault> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Fault> {
         let mut found: Option<(&str, &str)> = None;
         for name in IDEMPOTENCY_KEYS {
             for value in headers.get_all(name) {
@@ -53,7 +53,7 @@ impl IdempotencyKey {
 
 /// The id of an event, `ce_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EventId {
+pub(crate) struct EventId {
     /// The id itself.
     pub uuid: Uuid,
     /// Whether the same request, sent again, makes the same id: only then sending it again does no harm.
@@ -69,7 +69,7 @@ impl fmt::Display for EventId {
 /// The id of a new event about `order`: made from the client's key if there is one, so that the same request
 /// makes the same id on every instance; else random. A key belongs to one order: consumers know an order's
 /// events together, not the events of all orders.
-pub fn event_id(order: &OrderId, key: Option<&IdempotencyKey>) -> EventId {
+pub(crate) fn event_id(order: &OrderId, key: Option<&IdempotencyKey>) -> EventId {
     let uuid = match key {
         // An order id has no control characters, so the two parts cannot run into each other.
         Some(IdempotencyKey(key)) => Uuid::new_v5(&NAMESPACE, format!("{order}\n{key}").as_bytes()),
@@ -80,7 +80,7 @@ pub fn event_id(order: &OrderId, key: Option<&IdempotencyKey>) -> EventId {
 
 /// The id of a new order whose client chose none. It follows from the key, if there is one: the same request
 /// must be about the same order.
-pub fn order_id(prefix: &str, key: Option<&IdempotencyKey>) -> OrderId {
+pub(crate) fn order_id(prefix: &str, key: Option<&IdempotencyKey>) -> OrderId {
     let id = match key {
         Some(IdempotencyKey(key)) => Uuid::new_v5(&NAMESPACE, key.as_bytes()),
         None => Uuid::new_v4(),

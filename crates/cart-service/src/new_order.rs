@@ -7,28 +7,28 @@ use service_runtime::input::{Fields, Json, text, whole_number};
 use crate::request::{ORDER_ID, parse_id, parse_order_id};
 
 /// The names under which a customer id comes; the first is the canonical one.
-pub const CUSTOMER_ID: &[&str] = &["customerId", "customer_id"];
+pub(crate) const CUSTOMER_ID: &[&str] = &["customerId", "customer_id"];
 const ITEMS: &[&str] = &["items"];
 /// The names under which an item id comes.
-pub const ITEM_ID: &[&str] = &["itemId", "item_id", "productId", "product_id"];
+pub(crate) const ITEM_ID: &[&str] = &["itemId", "item_id", "productId", "product_id"];
 const QUANTITY: &[&str] = &["quantity"];
 const PRICE: &[&str] = &["price"];
 /// The names under which the total comes.
-pub const TOTAL_AMOUNT: &[&str] = &["totalAmount", "total_amount"];
+pub(crate) const TOTAL_AMOUNT: &[&str] = &["totalAmount", "total_amount"];
 const CURRENCY: &[&str] = &["currency"];
 
 /// The most pieces of one item.
-pub const MAX_QUANTITY: i32 = 1_000_000;
+pub(crate) const MAX_QUANTITY: i32 = 1_000_000;
 
 /// The highest price of one piece.
-pub const MAX_PRICE: u32 = 1_000_000_000;
+pub(crate) const MAX_PRICE: u32 = 1_000_000_000;
 
 /// The currency of an order that names none.
-pub const DEFAULT_CURRENCY: &str = "USD";
+pub(crate) const DEFAULT_CURRENCY: &str = "USD";
 
 /// What a client says of a new order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewOrder {
+pub(crate) struct NewOrder {
     /// The id that the client chose, if it did.
     pub order_id: Option<OrderId>,
     /// Who orders.
@@ -43,7 +43,7 @@ pub struct NewOrder {
 
 impl NewOrder {
     /// Reads the fields of an order of at most `max_items`; `None` if anything is wrong with them.
-    pub fn read(fields: &mut Fields<'_, '_>, prefix: &str, max_items: u32) -> Option<Self> {
+    pub(crate) fn read(fields: &mut Fields<'_, '_>, prefix: &str, max_items: u32) -> Option<Self> {
         let order_id = fields.optional(ORDER_ID, |value| parse_order_id(value, prefix));
         let customer_id = fields.required(CUSTOMER_ID, parse_id);
         let items = fields.list(ITEMS, max_items as usize, item);

@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// An answer that was waited for may come this much later than the time is up.
-pub const ALLOWANCE: Duration = Duration::from_millis(500);
+pub(crate) const ALLOWANCE: Duration = Duration::from_millis(500);
 
 /// Why order-service cannot be asked.
 #[derive(Debug, Error)]
@@ -50,7 +50,7 @@ enum Unanswered {
 
 /// A client of order-service.
 #[derive(Debug, Clone)]
-pub struct OrderService {
+pub(crate) struct OrderService {
     http: reqwest::Client,
     url: String,
     public_url: Url,
@@ -62,7 +62,7 @@ impl OrderService {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn new(settings: &OutcomeSettings, stop: CancellationToken) -> Result<Self, ClientError> {
+    pub(crate) fn new(settings: &OutcomeSettings, stop: CancellationToken) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(1)).build()?;
         let url = settings.order_service_url.clone();
         let public_url = settings.public_order_service_url.as_ref().unwrap_or(&url).parse()?;
@@ -70,7 +70,7 @@ impl OrderService {
     }
 
     /// Where clients find something of order-service: its address and these parts of the path, escaped.
-    pub fn location(&self, path: &[&str]) -> String {
+    pub(crate) fn location(&self, path: &[&str]) -> String {
         let mut url = self.public_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -80,7 +80,7 @@ impl OrderService {
 
     /// What became of the event, after at most `patience`; `None` while that is not known. A service that
     /// cannot be asked is asked again until the time is up.
-    pub async fn outcome(&self, event: &Position, patience: Duration) -> Option<EventReport> {
+    pub(crate) async fn outcome(&self, event: &Position, patience: Duration) -> Option<EventReport> {
         self.stop.run_until_cancelled(self.wait(event, patience)).await.flatten()
     }
 
