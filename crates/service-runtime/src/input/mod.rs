@@ -16,7 +16,8 @@ use std::ops::{Bound, RangeBounds};
 use std::str::FromStr;
 
 pub use body::{Body, Fields};
-pub use json::{Json, shown};
+pub use json::Json;
+pub(crate) use json::shown;
 pub use path::Path;
 pub use query::Query;
 
