@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
+use url::form_urlencoded;
 
 use super::path::NOT_UTF8;
 use super::{Json, Misread, finish, one, required, text, unique_names};
