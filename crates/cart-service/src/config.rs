@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, base_url};
+use rdkafka::ClientConfig;
 use service_runtime::limits::HttpArgs;
 use service_runtime::prefer::MAX_WAIT;
 use service_runtime::settings::{duration, positive_duration};
@@ -11,6 +12,7 @@ use service_runtime::{Command, ServiceArgs};
 use thiserror::Error;
 
 use crate::order_service::ALLOWANCE;
+use crate::publisher::client_config;
 
 /// Takes orders over HTTP and publishes them as Kafka events.
 ///
@@ -130,6 +132,8 @@ pub struct Config {
     pub outcomes: OutcomeSettings,
     /// The brokers and the user's librdkafka properties.
     pub kafka: KafkaConfig,
+    /// The same for the producer, with what it needs.
+    pub producer: ClientConfig,
     /// See [`TopicArgs`].
     pub topics: TopicArgs,
     /// See [`RegistryConfig`].
@@ -153,12 +157,13 @@ impl Config {
         if request <= least {
             return Err(ConfigError::RequestTimeout { request, least, read, delivery });
         }
-        crate::publisher::client_config(&kafka, &settings.orders)?;
+        let producer = client_config(&kafka, &settings.orders)?;
         Ok(Self {
             service: settings.service,
             orders: settings.orders,
             outcomes: settings.outcomes,
             kafka,
+            producer,
             topics: settings.topics,
             registry: settings.registry,
         })

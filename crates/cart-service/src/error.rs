@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use order_events::{Position, Reason};
 use service_runtime::{Problem, ProblemType};
 use tracing::{debug, error, warn};
-use uuid::Uuid;
 
+use crate::idempotency::EventId;
 use crate::publisher::PublishError;
 
 /// When a client may try again: by then a broker that was restarted is back, more often than not.
@@ -25,29 +25,25 @@ pub const PROBLEMS: [ProblemType; 7] = [
 ];
 
 /// The event is surely not in the log.
-pub const NOT_PUBLISHED: ProblemType = ProblemType {
+const NOT_PUBLISHED: ProblemType = ProblemType {
     slug: "not-published",
     title: "The event was not published",
     status: StatusCode::SERVICE_UNAVAILABLE,
 };
 
 /// The event may be in the log.
-pub const DELIVERY_UNKNOWN: ProblemType = ProblemType {
+const DELIVERY_UNKNOWN: ProblemType = ProblemType {
     slug: "delivery-unknown",
     title: "The event may or may not have been published",
     status: StatusCode::SERVICE_UNAVAILABLE,
 };
 
 /// The answer to a request whose event was not confirmed. Logs what the client is not told.
-pub fn problem(failure: &PublishError, event_id: Uuid) -> Problem {
+pub(crate) fn problem(failure: &PublishError, event_id: EventId) -> Problem {
     let detail = match failure {
         PublishError::Unknown(reason) => {
             warn!(%event_id, reason, "delivery unknown");
-            let detail = "Kafka did not confirm the event; it may have arrived. With an Idempotency-Key, sending the \
-                          same request again is safe; without one, look first whether it has.";
-            return Problem::new(DELIVERY_UNKNOWN, detail)
-                .retry_after(RETRY_AFTER)
-                .with("eventId", event_id.to_string());
+            return delivery_unknown(event_id);
         }
         PublishError::TooLarge => {
             let kind = ProblemType::of_status(StatusCode::PAYLOAD_TOO_LARGE);
@@ -59,15 +55,29 @@ pub fn problem(failure: &PublishError, event_id: Uuid) -> Problem {
         }
         PublishError::NotReady(reason) => {
             debug!(%reason, "not ready to publish");
-            "The service cannot publish yet; /health says why. Try again.".to_owned()
+            "The service cannot publish yet; /health says why. Try again."
         }
-        PublishError::QueueFull => "Kafka is slower than the requests come in. Try again.".to_owned(),
+        PublishError::QueueFull => "Kafka is slower than the requests come in. Try again.",
         PublishError::Rejected(reason) => {
             warn!(%event_id, %reason, "event not taken");
-            "Kafka did not take the event. Try again.".to_owned()
+            "Kafka did not take the event. Try again."
         }
     };
     Problem::new(NOT_PUBLISHED, detail).retry_after(RETRY_AFTER)
+}
+
+/// The event may be in the log. Only who does no harm by it is told to try again.
+fn delivery_unknown(event_id: EventId) -> Problem {
+    let problem = if event_id.is_repeatable {
+        let detail = "Kafka did not confirm the event; it may have arrived. Send the same request again, with the \
+                      same Idempotency-Key: it is applied once.";
+        Problem::new(DELIVERY_UNKNOWN, detail).retry_after(RETRY_AFTER)
+    } else {
+        let detail = "Kafka did not confirm the event; it may have arrived. Look first whether it has, since without \
+                      an Idempotency-Key the same request may be applied twice.";
+        Problem::new(DELIVERY_UNKNOWN, detail)
+    };
+    problem.with("eventId", event_id.to_string())
 }
 
 const DUPLICATE_ORDER: ProblemType =
@@ -95,7 +105,7 @@ const DEAD_LETTERED: ProblemType = ProblemType {
 };
 
 /// The answer to a client that waited, and whose event was published but could not be processed.
-pub fn dead_lettered(reason: Option<&str>, position: &Position, event_id: Uuid) -> Problem {
+pub(crate) fn dead_lettered(reason: Option<&str>, position: &Position, event_id: EventId) -> Problem {
     let (kind, detail) = match reason.and_then(|reason| reason.parse().ok()) {
         Some(Reason::DuplicateOrder) => {
             (DUPLICATE_ORDER, "An order with this id exists; it was not changed.")
@@ -120,10 +130,15 @@ pub fn dead_lettered(reason: Option<&str>, position: &Position, event_id: Uuid) 
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+    use axum::response::IntoResponse;
     use order_events::Place;
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+    use uuid::Uuid;
 
     use super::*;
+
+    const UNIQUE: EventId = EventId { uuid: Uuid::nil(), is_repeatable: false };
 
     #[test]
     fn what_was_not_confirmed_is_a_503_that_says_whether_it_may_be_in_the_log() {
@@ -136,7 +151,7 @@ mod tests {
             (PublishError::TooLarge, ProblemType::of_status(StatusCode::PAYLOAD_TOO_LARGE), false),
         ];
         for (failure, kind, has_event_id) in cases {
-            let problem = problem(&failure, Uuid::nil()).to_json();
+            let problem = problem(&failure, UNIQUE).to_json();
             assert_eq!(
                 (&problem["type"], &problem["status"]),
                 (&kind.uri().into(), &kind.status.as_u16().into())
@@ -147,11 +162,29 @@ mod tests {
     }
 
     #[test]
+    fn only_what_surely_did_not_arrive_or_has_a_key_is_to_be_tried_again() {
+        let unknown = || PublishError::Unknown("it hangs".to_owned());
+        let cases = [
+            (PublishError::QueueFull, false, Some("2"), "Try again."),
+            (unknown(), true, Some("2"), "Send the same request again, with the same Idempotency-Key"),
+            (unknown(), false, None, "Look first"),
+        ];
+        for (failure, is_repeatable, retry_after, what_to_do) in cases {
+            let problem = problem(&failure, EventId { is_repeatable, ..UNIQUE });
+            let told = problem.to_json().to_string();
+            assert!(told.contains(what_to_do), "{told}");
+            let response = problem.into_response();
+            let told = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(told, retry_after, "{failure}");
+        }
+    }
+
+    #[test]
     fn every_reason_of_a_dead_letter_has_an_answer() {
         let position =
             Position { topic: "order-events".to_owned(), place: Place { partition: 1, offset: 7 } };
         for reason in Reason::ALL {
-            let problem = dead_lettered(Some(reason.as_str()), &position, Uuid::nil());
+            let problem = dead_lettered(Some(reason.as_str()), &position, UNIQUE);
             let expected = match reason {
                 Reason::DuplicateOrder | Reason::IllegalTransition => 409,
                 Reason::UnknownOrder => 404,

@@ -1,12 +1,11 @@
 //! Event ids: a consumer ignores the second of two events with the same id.
 
+use std::fmt;
+
 use axum::http::HeaderMap;
 use order_events::OrderId;
-use service_runtime::Fault;
+use service_runtime::{Fault, IDEMPOTENCY_KEYS};
 use uuid::Uuid;
-
-/// The draft standard's name (draft-ietf-httpapi-idempotency-key-header), and the older one.
-const HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 
 const MAX_CHARS: usize = 128;
 
@@ -15,16 +14,16 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_0c0e_7a55_4b0c_9c1e_2f4c_6f72_647
 
 /// The key that a client gave its request, so that sending it again does no harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
+pub(crate) struct IdempotencyKey(String);
 
 impl IdempotencyKey {
     /// The key among the headers, if there is one.
     ///
     /// # Errors
     /// It is unusable, or two of its spellings disagree.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Fault> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Fault> {
         let mut found: Option<(&str, &str)> = None;
-        for name in HEADERS {
+        for name in IDEMPOTENCY_KEYS {
             for value in headers.get_all(name) {
                 let printable = value.to_str().ok().filter(|key| !key.contains('\t'));
                 let key = printable.ok_or_else(|| Fault::header(name, "must be printable ASCII"))?;
@@ -52,20 +51,36 @@ impl IdempotencyKey {
     }
 }
 
+/// The id of an event, `ce_id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EventId {
+    /// The id itself.
+    pub uuid: Uuid,
+    /// Whether the same request, sent again, makes the same id: only then sending it again does no harm.
+    pub is_repeatable: bool,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uuid.fmt(f)
+    }
+}
+
 /// The id of a new event about `order`: made from the client's key if there is one, so that the same request
 /// makes the same id on every instance; else random. A key belongs to one order: consumers know an order's
 /// events together, not the events of all orders.
-pub fn event_id(order: &OrderId, key: Option<&IdempotencyKey>) -> Uuid {
-    match key {
+pub(crate) fn event_id(order: &OrderId, key: Option<&IdempotencyKey>) -> EventId {
+    let uuid = match key {
         // An order id has no control characters, so the two parts cannot run into each other.
         Some(IdempotencyKey(key)) => Uuid::new_v5(&NAMESPACE, format!("{order}\n{key}").as_bytes()),
         None => Uuid::new_v4(),
-    }
+    };
+    EventId { uuid, is_repeatable: key.is_some() }
 }
 
 /// The id of a new order whose client chose none. It follows from the key, if there is one: the same request
 /// must be about the same order.
-pub fn order_id(prefix: &str, key: Option<&IdempotencyKey>) -> OrderId {
+pub(crate) fn order_id(prefix: &str, key: Option<&IdempotencyKey>) -> OrderId {
     let id = match key {
         Some(IdempotencyKey(key)) => Uuid::new_v5(&NAMESPACE, key.as_bytes()),
         None => Uuid::new_v4(),
@@ -111,6 +126,7 @@ mod tests {
         assert_eq!(event_id(&a, Some(&key)), event_id(&a, Some(&key)));
         assert_ne!(event_id(&a, Some(&key)), event_id(&b, Some(&key)));
         assert_ne!(event_id(&a, None), event_id(&a, None));
+        assert!(event_id(&a, Some(&key)).is_repeatable && !event_id(&a, None).is_repeatable);
         // Clients retry across upgrades: the id of a key is fixed for ever.
         assert_eq!(event_id(&a, Some(&key)).to_string(), "800b4d27-3a20-5e4d-943c-fd39d46d6989");
     }

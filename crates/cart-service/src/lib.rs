@@ -1,21 +1,20 @@
 //! Takes orders over HTTP and publishes them as Kafka events.
 //!
-//! An order's way: [`routes`] reads the request, [`order`] makes the order, [`publisher`] encodes it, gives it
-//! to Kafka and waits for the delivery report; only then is the client answered with a 2xx. The service keeps
-//! nothing of it.
+//! An order's way: [`routes`] reads the request, `order` makes the order, `publisher` encodes it, gives it to Kafka
+//! and waits for the delivery report; only then is the client answered with a 2xx. The service keeps nothing of it.
 
 mod api;
 pub mod config;
 pub mod error;
-pub mod idempotency;
-pub mod new_order;
-pub mod order;
-pub mod order_service;
-pub mod publisher;
+mod idempotency;
+mod new_order;
+mod order;
+mod order_service;
+mod publisher;
 mod publisher_metrics;
-pub mod request;
+mod request;
 pub mod routes;
-pub mod state;
+mod state;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,9 +30,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub use self::order_service::ClientError;
+pub use self::publisher::PublisherError;
+
 use crate::config::Config;
-use crate::order_service::{ClientError, OrderService};
-use crate::publisher::{Publisher, PublisherError};
+use crate::order_service::OrderService;
+use crate::publisher::Publisher;
 use crate::state::AppState;
 
 /// Why the service cannot go on.

@@ -7,28 +7,28 @@ use service_runtime::input::{Fields, Json, text, whole_number};
 use crate::request::{ORDER_ID, parse_id, parse_order_id};
 
 /// The names under which a customer id comes; the first is the canonical one.
-pub const CUSTOMER_ID: &[&str] = &["customerId", "customer_id"];
+pub(crate) const CUSTOMER_ID: &[&str] = &["customerId", "customer_id"];
 const ITEMS: &[&str] = &["items"];
 /// The names under which an item id comes.
-pub const ITEM_ID: &[&str] = &["itemId", "item_id", "productId", "product_id"];
+pub(crate) const ITEM_ID: &[&str] = &["itemId", "item_id", "productId", "product_id"];
 const QUANTITY: &[&str] = &["quantity"];
 const PRICE: &[&str] = &["price"];
 /// The names under which the total comes.
-pub const TOTAL_AMOUNT: &[&str] = &["totalAmount", "total_amount"];
+pub(crate) const TOTAL_AMOUNT: &[&str] = &["totalAmount", "total_amount"];
 const CURRENCY: &[&str] = &["currency"];
 
 /// The most pieces of one item.
-pub const MAX_QUANTITY: i32 = 1_000_000;
+pub(crate) const MAX_QUANTITY: i32 = 1_000_000;
 
 /// The highest price of one piece.
-pub const MAX_PRICE: u32 = 1_000_000_000;
+pub(crate) const MAX_PRICE: u32 = 1_000_000_000;
 
 /// The currency of an order that names none.
-pub const DEFAULT_CURRENCY: &str = "USD";
+pub(crate) const DEFAULT_CURRENCY: &str = "USD";
 
 /// What a client says of a new order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewOrder {
+pub(crate) struct NewOrder {
     /// The id that the client chose, if it did.
     pub order_id: Option<OrderId>,
     /// Who orders.
@@ -43,7 +43,7 @@ pub struct NewOrder {
 
 impl NewOrder {
     /// Reads the fields of an order of at most `max_items`; `None` if anything is wrong with them.
-    pub fn read(fields: &mut Fields<'_, '_>, prefix: &str, max_items: u32) -> Option<Self> {
+    pub(crate) fn read(fields: &mut Fields<'_, '_>, prefix: &str, max_items: u32) -> Option<Self> {
         let order_id = fields.optional(ORDER_ID, |value| parse_order_id(value, prefix));
         let customer_id = fields.required(CUSTOMER_ID, parse_id);
         let items = fields.list(ITEMS, max_items as usize, item);
@@ -122,7 +122,7 @@ mod tests {
         let snake = read(
             r#"{"order_id": 7, "customer_id": "c", "items": [{"product_id": "p", "quantity": 2, "price": 29.99}]}"#,
         );
-        assert_eq!(snake.unwrap_err(), ["#/orderId must be a string, this is 7"]);
+        assert_eq!(snake.unwrap_err(), ["#/order_id must be a string, this is 7"]);
         let camel = read(
             r#"{"orderId": "7", "customerId": " c ", "items": [{"productId": "p", "quantity": 2, "price": 29.99}],
                 "totalAmount": 59.98, "currency": "eur"}"#,
@@ -153,7 +153,7 @@ mod tests {
         let fault = &order("1.31").unwrap_err()[0];
         assert_eq!(
             fault,
-            "#/totalAmount must be the sum of quantity times price, 1.3; this is 1.31; or leave it out"
+            "#/total_amount must be the sum of quantity times price, 1.3; this is 1.31; or leave it out"
         );
         assert!(order("\"1.3\"").is_err());
         assert!(order("-7.922816251426433e28").is_err(), "its difference to the sum is beyond a decimal");
@@ -168,7 +168,7 @@ mod tests {
         let faults = faults.unwrap_err();
         let places: Vec<_> = faults.iter().map(|fault| fault.split(' ').next().unwrap()).collect();
         let expected = [
-            "#/customerId",
+            "#/customer_id",
             "#/items/0/quantity",
             "#/items/0/price",
             "#/items/1",

@@ -17,7 +17,7 @@ const LETTERS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// The event of a new order with `items` random items. What is random follows from `event_id`, so a request
 /// that is sent again with its idempotency key makes the same order.
-pub fn created(order_id: &OrderId, items: u32, event_id: Uuid, now: Timestamp) -> OrderEvent {
+pub(crate) fn created(order_id: &OrderId, items: u32, event_id: Uuid, now: Timestamp) -> OrderEvent {
     let mut rng = seeded(event_id);
     let customer_id = random_id("CUST", &mut rng);
     let mut total = Decimal::ZERO;
@@ -34,7 +34,7 @@ pub fn created(order_id: &OrderId, items: u32, event_id: Uuid, now: Timestamp) -
 }
 
 /// The event of a new order as its client wants it; its id is `order_id`.
-pub fn placed(order_id: &OrderId, order: NewOrder, now: Timestamp) -> OrderEvent {
+pub(crate) fn placed(order_id: &OrderId, order: NewOrder, now: Timestamp) -> OrderEvent {
     let timestamp = iso_8601(now);
     let payload = CreateOrderPayload {
         customer_id: order.customer_id,
@@ -48,7 +48,7 @@ pub fn placed(order_id: &OrderId, order: NewOrder, now: Timestamp) -> OrderEvent
 }
 
 /// The event of a new status.
-pub fn updated(order_id: &OrderId, status: Status, now: Timestamp) -> OrderEvent {
+pub(crate) fn updated(order_id: &OrderId, status: Status, now: Timestamp) -> OrderEvent {
     let payload = UpdateOrderPayload { status: status.as_str().to_owned() };
     event(order_id, iso_8601(now), Payload::Update(payload))
 }
@@ -70,7 +70,7 @@ fn random_id(prefix: &str, rng: &mut impl Rng) -> String {
 }
 
 /// UTC with milliseconds, `2026-01-30T15:00:00.123Z`.
-pub fn iso_8601(time: Timestamp) -> String {
+pub(crate) fn iso_8601(time: Timestamp) -> String {
     let to_millis = TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc);
     format!("{:.3}", time.round(to_millis).unwrap_or(time))
 }
@@ -78,7 +78,7 @@ pub fn iso_8601(time: Timestamp) -> String {
 /// An order as clients see it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderView<'a> {
+pub(crate) struct OrderView<'a> {
     order_id: &'a str,
     #[serde(flatten)]
     payload: &'a CreateOrderPayload,
@@ -86,7 +86,7 @@ pub struct OrderView<'a> {
 
 impl<'a> OrderView<'a> {
     /// The order in a CREATE event; `None` for an UPDATE.
-    pub fn of(event: &'a OrderEvent) -> Option<Self> {
+    pub(crate) fn of(event: &'a OrderEvent) -> Option<Self> {
         match &event.payload {
             Payload::Create(payload) => Some(Self { order_id: &event.order_id, payload }),
             Payload::Update(_) => None,

@@ -31,20 +31,14 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// librdkafka notices a message's time-out this late at most: it looks once a second.
 const TIMEOUT_SCAN: Duration = Duration::from_millis(1200);
 
-/// Why no producer can be made.
+/// No producer can be made: librdkafka refuses the settings as a whole.
 #[derive(Debug, Error)]
-pub enum PublisherError {
-    /// A setting that the service needs otherwise.
-    #[error(transparent)]
-    Property(#[from] PropertyError),
-    /// librdkafka refuses the settings as a whole.
-    #[error("no Kafka producer can be made: {0}")]
-    Producer(#[from] KafkaError),
-}
+#[error("no Kafka producer can be made: {0}")]
+pub struct PublisherError(#[from] KafkaError);
 
 /// Why an event has no delivery report that says it is in the log.
 #[derive(Debug, Clone, Error)]
-pub enum PublishError {
+pub(crate) enum PublishError {
     /// The topic or the schema is not there yet. Nothing was sent.
     #[error("not ready to publish: {0}")]
     NotReady(String),
@@ -66,7 +60,7 @@ pub enum PublishError {
 }
 
 /// Gives events to Kafka. One for the whole service.
-pub struct Publisher {
+pub(crate) struct Publisher {
     config: ClientConfig,
     producer: RwLock<FutureProducer<ClientLog>>,
     codec: OnceLock<EventCodec>,
@@ -82,7 +76,10 @@ pub struct Publisher {
 ///
 /// # Errors
 /// The user set one of the fixed ones otherwise.
-pub fn client_config(kafka: &KafkaConfig, orders: &OrderSettings) -> Result<ClientConfig, PropertyError> {
+pub(crate) fn client_config(
+    kafka: &KafkaConfig,
+    orders: &OrderSettings,
+) -> Result<ClientConfig, PropertyError> {
     // librdkafka gives up in time for its answer to come before ours is due.
     let message_timeout = orders.delivery_timeout.saturating_sub(TIMEOUT_SCAN).as_millis().to_string();
     kafka.client(
@@ -109,11 +106,10 @@ impl Publisher {
     ///
     /// # Errors
     /// See [`PublisherError`].
-    pub fn new(config: &Config, metrics: &mut Registry) -> Result<Self, PublisherError> {
-        let client = client_config(&config.kafka, &config.orders)?;
+    pub(crate) fn new(config: &Config, metrics: &mut Registry) -> Result<Self, PublisherError> {
         Ok(Self {
-            producer: RwLock::new(client.create_with_context(ClientLog)?),
-            config: client,
+            producer: RwLock::new(config.producer.create_with_context(ClientLog)?),
+            config: config.producer.clone(),
             codec: OnceLock::new(),
             topic: config.topics.order_topic.clone(),
             delivery_timeout: config.orders.delivery_timeout,
@@ -123,19 +119,19 @@ impl Publisher {
     }
 
     /// From here on events can be encoded and so published.
-    pub fn begin(&self, codec: EventCodec) {
+    pub(crate) fn begin(&self, codec: EventCodec) {
         if self.codec.set(codec).is_ok() {
             self.obstacle.send_replace(None);
         }
     }
 
     /// Tells why events cannot be published yet.
-    pub fn waits_for(&self, reason: &str) {
+    pub(crate) fn waits_for(&self, reason: &str) {
         self.obstacle.send_replace(Some(reason.to_owned()));
     }
 
     /// Why events cannot be published just now, for a person; `None` if they can.
-    pub fn obstacle(&self) -> Option<String> {
+    pub(crate) fn obstacle(&self) -> Option<String> {
         self.obstacle.borrow().clone()
     }
 
@@ -144,7 +140,7 @@ impl Publisher {
     ///
     /// # Errors
     /// See [`PublishError`]. Nothing of the event is kept for later.
-    pub async fn publish(
+    pub(crate) async fn publish(
         &self,
         event: &OrderEvent,
         id: Uuid,
@@ -228,7 +224,7 @@ impl Publisher {
     }
 
     /// Waits until everything queued is delivered or has failed, for at most `patience`.
-    pub async fn flush(&self, patience: Duration) {
+    pub(crate) async fn flush(&self, patience: Duration) {
         let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner).clone();
         let flushed = spawn_blocking(move || producer.flush(patience)).await;
         if let Ok(Err(error)) = flushed {
@@ -272,7 +268,7 @@ fn not_delivered(error: KafkaError) -> PublishError {
 }
 
 /// Keeps [`Publisher::obstacle`] true to the brokers' state, until `stop`.
-pub async fn watch_broker(publisher: Arc<Publisher>, stop: CancellationToken) {
+pub(crate) async fn watch_broker(publisher: Arc<Publisher>, stop: CancellationToken) {
     let watch = async {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;

@@ -4,28 +4,28 @@ use order_events::{OrderId, Status};
 use service_runtime::input::{Fields, Json, text, whole_number};
 
 /// The names under which an order id may come; the first is the canonical one.
-pub const ORDER_ID: &[&str] = &["orderId", "order_id"];
+pub(crate) const ORDER_ID: &[&str] = &["orderId", "order_id"];
 /// The names under which the number of items may come.
-pub const ITEMS_COUNT: &[&str] =
+pub(crate) const ITEMS_COUNT: &[&str] =
     &["itemsCount", "itemsNum", "numberOfItems", "number_of_items", "numItems", "numOfItems"];
 /// The name under which a status comes.
-pub const STATUS: &[&str] = &["status"];
+pub(crate) const STATUS: &[&str] = &["status"];
 
 /// The statuses that an update may give.
 const USABLE: &str = "pending, confirmed, processing, shipped, delivered or cancelled";
 
 /// The id of the order, under any of its names.
-pub fn order_id(fields: &mut Fields<'_, '_>, prefix: &str) -> Option<OrderId> {
+pub(crate) fn order_id(fields: &mut Fields<'_, '_>, prefix: &str) -> Option<OrderId> {
     fields.required(ORDER_ID, |value| parse_order_id(value, prefix))
 }
 
 /// The number of items, under any of its names.
-pub fn items_count(fields: &mut Fields<'_, '_>, max: u32) -> Option<u32> {
+pub(crate) fn items_count(fields: &mut Fields<'_, '_>, max: u32) -> Option<u32> {
     fields.required(ITEMS_COUNT, |value| whole_number(value, 1..=max))
 }
 
 /// The status of an update; `new` is for orders that are made.
-pub fn status(fields: &mut Fields<'_, '_>) -> Option<Status> {
+pub(crate) fn status(fields: &mut Fields<'_, '_>) -> Option<Status> {
     fields.required(STATUS, |value| match text(value)?.parse() {
         Ok(Status::New) => Err(format!("new is reserved for orders that are created; use {USABLE}")),
         Ok(status) => Ok(status),
@@ -37,7 +37,7 @@ pub fn status(fields: &mut Fields<'_, '_>) -> Option<Status> {
 ///
 /// # Errors
 /// The rule that it breaks.
-pub fn parse_order_id(value: &Json, prefix: &str) -> Result<OrderId, String> {
+pub(crate) fn parse_order_id(value: &Json, prefix: &str) -> Result<OrderId, String> {
     OrderId::parse(text(value)?, prefix).map_err(|error| error.to_string())
 }
 
@@ -45,7 +45,7 @@ pub fn parse_order_id(value: &Json, prefix: &str) -> Result<OrderId, String> {
 ///
 /// # Errors
 /// The rule that it breaks.
-pub fn parse_id(value: &Json) -> Result<String, String> {
+pub(crate) fn parse_id(value: &Json) -> Result<String, String> {
     parse_order_id(value, "").map(OrderId::into_string)
 }
 

@@ -12,7 +12,7 @@ use crate::publisher::Publisher;
 
 /// Cheap to clone: handles only.
 #[derive(Clone)]
-pub struct AppState {
+pub(crate) struct AppState {
     /// Which orders are taken.
     pub orders: Arc<OrderSettings>,
     /// The way to Kafka.
@@ -26,7 +26,7 @@ pub struct AppState {
 
 impl AppState {
     /// Puts the parts together.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         publisher: Arc<Publisher>,
         order_service: OrderService,

@@ -11,6 +11,8 @@ use serde::Serialize;
 use tracing::error;
 use twox_hash::XxHash3_128;
 
+use crate::problem::Problem;
+
 /// What a client has already, by its `If-None-Match`.
 #[derive(Debug, Clone)]
 pub struct Conditional(Option<IfNoneMatch>);
@@ -33,7 +35,7 @@ impl Conditional {
             Ok(json) => json,
             Err(error) => {
                 error!(%error, "an answer cannot be written");
-                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                return Problem::internal().into_response();
             }
         };
         let text = format!("W/\"{:032x}\"", XxHash3_128::oneshot(&json));

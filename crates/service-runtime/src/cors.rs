@@ -4,13 +4,15 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::observe::REQUEST_ID;
+use crate::repetition::IDEMPOTENCY_KEYS;
 
 /// How long a browser may remember what it was allowed, in seconds.
 const MAX_AGE: u64 = 600;
 
 /// Lets pages of these origins call the service and read its headers.
 pub(crate) fn layer(origins: Vec<HeaderValue>) -> CorsLayer {
-    let own = |name| HeaderName::from_static(name);
+    let own = HeaderName::from_static;
+    let [key, older_key] = IDEMPOTENCY_KEYS.map(own);
     let allow =
         if origins.iter().any(|origin| origin == "*") { Any.into() } else { AllowOrigin::list(origins) };
     CorsLayer::new()
@@ -21,10 +23,10 @@ pub(crate) fn layer(origins: Vec<HeaderValue>) -> CorsLayer {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::IF_NONE_MATCH,
-            own("idempotency-key"),
+            key,
             own("prefer"),
             own("traceparent"),
-            own("x-idempotency-key"),
+            older_key,
             REQUEST_ID,
         ])
         .expose_headers([

@@ -8,18 +8,31 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use crate::problem::{Problem, ProblemType};
+use crate::repetition::Repetition;
 
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Middleware: an answer that is not there in time is a 503.
+/// Middleware: an answer that is not there in time is a 503. Only who does no harm by it is told to try again.
 pub(crate) async fn enforce(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    timeout(limit, next.run(request)).await.unwrap_or_else(|_| too_long(limit))
+    let repetition = Repetition::of(&request);
+    timeout(limit, next.run(request)).await.unwrap_or_else(|_| too_long(limit, repetition).into_response())
 }
 
-fn too_long(limit: Duration) -> Response {
-    let detail = format!(
-        "There was no answer after {limit:?}; whether a write was carried out is not known. An order that is sent \
-         again with the same Idempotency-Key is made once."
-    );
-    Problem::new(ProblemType::TIMED_OUT, detail).retry_after(RETRY_AFTER).into_response()
+fn too_long(limit: Duration, repetition: Repetition) -> Problem {
+    let what_to_do = match repetition {
+        Repetition::OfRead => "Try again.",
+        Repetition::WithKey => {
+            "Whether it was carried out is not known. Send the same request again, with the same Idempotency-Key."
+        }
+        Repetition::WithoutKey => {
+            "Whether it was carried out is not known: look first, since without an Idempotency-Key the same request \
+             may be carried out twice."
+        }
+    };
+    let problem =
+        Problem::new(ProblemType::TIMED_OUT, format!("There was no answer after {limit:?}. {what_to_do}"));
+    match repetition {
+        Repetition::OfRead | Repetition::WithKey => problem.retry_after(RETRY_AFTER),
+        Repetition::WithoutKey => problem,
+    }
 }

@@ -6,7 +6,7 @@
 pub mod api_docs;
 mod api_token;
 pub mod app;
-pub mod conditional;
+mod conditional;
 mod cors;
 mod deadline;
 mod host;
@@ -17,15 +17,16 @@ pub mod openapi;
 mod overload;
 pub mod prefer;
 mod probe;
-pub mod problem;
+mod problem;
 mod rate_limit;
+mod repetition;
 mod request_body;
 pub mod server;
 mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
-pub mod telemetry;
+mod telemetry;
 
 use std::error::Error;
 
@@ -33,7 +34,9 @@ pub use api_token::ApiToken;
 pub use conditional::Conditional;
 pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
+pub use repetition::IDEMPOTENCY_KEYS;
 pub use service::{Command, ServiceArgs};
+pub use telemetry::{LogArgs, LogFormat};
 
 /// An error and its causes on one line; a cause that its error already tells is left out.
 pub fn chain(error: &dyn Error) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,8 +16,10 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing::{Instrument, debug, error, info_span};
 use uuid::Uuid;
 
+use crate::problem::Problem;
+
 /// Names a request, in its answer and in the log. A client may choose it.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that a client may choose.
 const MAX_REQUEST_ID: usize = 128;
@@ -58,7 +60,8 @@ impl HttpMetrics {
     }
 }
 
-/// Middleware: gives the request an id and a span, counts and times it, logs a failure of ours.
+/// Middleware: gives the request an id and a span, counts and times it. A failure of ours is logged where its cause is
+/// known.
 pub(crate) async fn observe(
     State(metrics): State<HttpMetrics>,
     mut request: Request,
@@ -74,13 +77,7 @@ pub(crate) async fn observe(
 
     let status = response.status();
     let elapsed = began.elapsed();
-    span.in_scope(|| {
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
-            error!(status = status.as_u16(), ?elapsed, "request failed");
-        } else {
-            debug!(status = status.as_u16(), ?elapsed, "request answered");
-        }
-    });
+    span.in_scope(|| debug!(status = status.as_u16(), ?elapsed, "request answered"));
     let route = response.extensions_mut().remove::<MatchedPath>();
     let route = route.map_or_else(|| "(none)".to_owned(), |path| path.as_str().to_owned());
     let labels = Labels { method: label(&method), route, status: status.as_u16() };
@@ -138,7 +135,7 @@ pub async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
         }
         Err(error) => {
             error!(%error, "the metrics cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            Problem::internal().into_response()
         }
     }
 }

@@ -17,7 +17,11 @@ const METHODS: [&str; 7] = ["get", "put", "post", "delete", "patch", "head", "op
 const ALWAYS: [(&str, &str); 3] = [
     ("429", "`too-many-requests`: only with `RATE_LIMIT`."),
     ("500", "A defect of the service; its log has the cause."),
-    ("503", "`overloaded`: nothing was done. `timed-out`: the answer took longer than `REQUEST_TIMEOUT`."),
+    (
+        "503",
+        "`overloaded`: nothing was done. `timed-out`: the answer took longer than `REQUEST_TIMEOUT`; `Retry-After` \
+         only for a read or with an `Idempotency-Key`, else look first whether it was carried out.",
+    ),
 ];
 
 /// What an operation may answer that takes parameters or a body.

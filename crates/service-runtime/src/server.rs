@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The address cannot be listened on.
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {source}; PORT and BIND choose another address")]
-pub struct BindError {
+pub(crate) struct BindError {
     address: SocketAddr,
     source: io::Error,
 }
@@ -36,7 +36,7 @@ pub struct BindError {
 ///
 /// # Errors
 /// The port is taken, or the address is not this machine's.
-pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> {
+pub(crate) async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> {
     let address = SocketAddr::new(address, port);
     let listener = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
     if let Err(error) = set_socket_send_buffer_size(&listener, SEND_BUFFER) {

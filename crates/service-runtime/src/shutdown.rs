@@ -12,7 +12,7 @@ use tracing::info;
 ///
 /// # Errors
 /// The signals cannot be listened to.
-pub fn on_signal() -> io::Result<CancellationToken> {
+pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

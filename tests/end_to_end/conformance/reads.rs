@@ -25,7 +25,7 @@ fn dead_letters() -> Vec<Row> {
             .faults(&["?limit", "?offset", "?category", "?reason", "?orderId"]),
         orders("a dead letter that is none", "/dlq/messages/999999").problem(404, "unknown-dead-letter"),
         orders("no offset at all", "/dlq/messages/%ff").faults(&["{dlq_offset}"]),
-        redrive("what belongs into the body is not passed over", "/dlq/redrive?dryRun=true&limit=1")
+        redrive("what should be in the body is not passed over", "/dlq/redrive?dryRun=true&limit=1")
             .faults(&["?dryRun", "?limit"]),
         redrive("two words are none", "/dlq/redrive")
             .json_body(r#"{"dryRun": true, "dryRun": false}"#)
@@ -75,7 +75,7 @@ fn one_order() -> Vec<Row> {
         orders("nobody's order", "/order-details?orderId=nobody").problem(404, "unknown-order"),
         orders("no id", "/order-details").faults(&["?orderId"]),
         orders("two ids", "/order-details?orderId=a&order_id=b&position=x")
-            .faults(&["?orderId", "?position"]),
+            .faults(&["?order_id", "?position"]),
         orders("an id that is no UTF-8", "/orders/%ff").faults(&["{orderId}"]),
         orders("an id that is no UTF-8", "/order-details?orderId=%ff").problem(400, "invalid-request"),
         orders("a head without a body", "/orders/W-1")

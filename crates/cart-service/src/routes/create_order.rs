@@ -12,12 +12,11 @@ use service_runtime::input::Body;
 use service_runtime::{Prefer, Problem};
 use tracing::info;
 use utoipa::{IntoResponses, ToSchema};
-use uuid::Uuid;
 
 use super::Kafka;
 use super::write::{WriteHeaders, publish};
 use crate::api::{CreateOrderRequest, NewOrderRequest, WriteParameters};
-use crate::idempotency::{self, event_id};
+use crate::idempotency::{self, EventId, event_id};
 use crate::new_order::NewOrder;
 use crate::order::OrderView;
 use crate::state::AppState;
@@ -55,7 +54,7 @@ enum CreateResponses {
     /// `dead-lettered`: only with `Prefer: wait`.
     #[response(status = 500)]
     DeadLettered,
-    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be.
+    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be; `Retry-After` only with a key.
     #[response(status = 503)]
     NotPublished,
 }
@@ -79,7 +78,7 @@ pub(super) async fn create_order(
     let (key, (order_id, items)) = body.finish(key.zip(order_id.zip(items)))?;
 
     let id = event_id(&order_id, key.as_ref());
-    let event = order::created(&order_id, items, id, Timestamp::now());
+    let event = order::created(&order_id, items, id.uuid, Timestamp::now());
     create(&state, &event, id, prefer, trace).await
 }
 
@@ -113,7 +112,7 @@ pub(super) async fn place_order(
 async fn create(
     state: &AppState,
     event: &OrderEvent,
-    event_id: Uuid,
+    event_id: EventId,
     prefer: Prefer,
     trace: TraceContext,
 ) -> Result<Response, Problem> {

@@ -21,7 +21,7 @@ use crate::api::{self, Api};
 use crate::state::AppState;
 
 /// Every route of the service.
-pub fn router(state: AppState) -> Router {
+pub(crate) fn router(state: AppState) -> Router {
     let (routes, operations) = described().split_for_parts();
     let api = api::describe(&operations, state.orders.max_items);
     routes

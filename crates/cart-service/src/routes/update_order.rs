@@ -64,7 +64,7 @@ enum UpdateResponses {
     /// `dead-lettered`: only with `Prefer: wait`.
     #[response(status = 500)]
     DeadLettered,
-    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be.
+    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be; `Retry-After` only with a key.
     #[response(status = 503)]
     NotPublished,
 }

@@ -8,10 +8,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use order_events::headers::TRACEPARENT;
 use order_events::{EventOutcome, EventReport, OrderEvent, Place, Position, TraceContext};
 use service_runtime::{Fault, Prefer, Problem};
-use uuid::Uuid;
 
 use crate::error;
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::{EventId, IdempotencyKey};
 use crate::state::AppState;
 
 /// The headers of a write.
@@ -51,11 +50,11 @@ pub(super) struct Published {
 pub(super) async fn publish(
     state: &AppState,
     event: &OrderEvent,
-    event_id: Uuid,
+    event_id: EventId,
     prefer: Prefer,
     trace: TraceContext,
 ) -> Result<Published, Problem> {
-    let published = state.publisher.publish(event, event_id, trace).await;
+    let published = state.publisher.publish(event, event_id.uuid, trace).await;
     let position = published.map_err(|failure| error::problem(&failure, event_id))?;
     let outcome = outcome(state, prefer, &position, event_id).await?;
     Ok(Published { position, outcome })
@@ -65,7 +64,7 @@ async fn outcome(
     state: &AppState,
     prefer: Prefer,
     position: &Position,
-    event_id: Uuid,
+    event_id: EventId,
 ) -> Result<Option<EventOutcome>, Problem> {
     let patience = prefer.wait().unwrap_or(state.default_wait);
     if prefer.wait().is_none() && patience.is_zero() {

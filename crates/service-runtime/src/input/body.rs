@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use http_body::Body as _;
 
 use super::media_type::check_json;
-use super::{Json, finish, missing, one, unique_names};
+use super::{Json, Misread, finish, one, required, unique_names};
 use crate::problem::{Fault, Problem};
 use crate::request_body::BODY_LIMIT;
 
@@ -81,8 +81,17 @@ impl<'a> Fields<'a, '_> {
         names: &[&str],
         read: impl Fn(&'a Json) -> Result<T, String>,
     ) -> Option<T> {
-        let outcome = one(self.pairs, names, read).and_then(missing);
-        self.noted(names, outcome)
+        self.sent(names, read).map(|(_, value)| value)
+    }
+
+    /// As [`required`](Self::required), with the name under which it was sent.
+    fn sent<T: PartialEq>(
+        &mut self,
+        names: &[&str],
+        read: impl Fn(&'a Json) -> Result<T, String>,
+    ) -> Option<(&'a str, T)> {
+        let outcome = one(self.pairs, names, read).and_then(|found| required(found, names));
+        self.noted(outcome)
     }
 
     /// As [`required`](Self::required), but there may be none, or `null`.
@@ -95,7 +104,7 @@ impl<'a> Fields<'a, '_> {
             Json::Null => Ok(None),
             value => read(value).map(Some),
         });
-        self.noted(names, outcome).map(Option::flatten)
+        self.noted(outcome).map(|found| found.and_then(|(_, value)| value))
     }
 
     /// What `read` makes of each object of a list of 1 to `max`. `None` and faults if anything is wrong.
@@ -105,14 +114,14 @@ impl<'a> Fields<'a, '_> {
         max: usize,
         mut read: impl FnMut(&mut Fields<'a, '_>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let list = self.required(names, |value| match value {
+        let (name, list) = self.sent(names, |value| match value {
             Json::List(list) if (1..=max).contains(&list.len()) => Ok(list),
             Json::List(list) => Err(format!("must have 1 to {max} entries, this has {}", list.len())),
             other => Err(format!("must be a list, this is {other}")),
         })?;
         let mut found = Some(Vec::with_capacity(list.len()));
         for (index, entry) in list.iter().enumerate() {
-            let place = format!("{}/{}/{index}", self.place, names[0]);
+            let place = format!("{}/{name}/{index}", self.place);
             let read = self.entry(entry, place).and_then(|mut fields| read(&mut fields));
             found = found.zip(read).map(|(mut found, read)| {
                 found.push(read);
@@ -133,9 +142,9 @@ impl<'a> Fields<'a, '_> {
         }
     }
 
-    fn noted<T>(&mut self, names: &[&str], outcome: Result<T, String>) -> Option<T> {
-        let fault = |detail| Fault { pointer: format!("{}/{}", self.place, names[0]), detail };
-        outcome.map_err(|detail| self.faults.push(fault(detail))).ok()
+    fn noted<T>(&mut self, outcome: Result<T, Misread>) -> Option<T> {
+        let fault = |Misread { name, detail }| Fault { pointer: format!("{}/{name}", self.place), detail };
+        outcome.map_err(|misread| self.faults.push(fault(misread))).ok()
     }
 }
 
@@ -188,6 +197,12 @@ impl<S: Send + Sync> OptionalFromRequest<S> for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use axum::body::Body as Content;
+    use axum::http::header;
+    use futures_util::stream;
+
     use super::super::{text, whole_number};
     use super::*;
 
@@ -203,6 +218,23 @@ mod tests {
             fields.required(&["orderId", "order_id"], text);
             fields.required(&["count"], |value| whole_number(value, 1..=1000));
         })
+    }
+
+    #[tokio::test]
+    async fn a_body_has_a_limit_whether_it_tells_its_length_or_not() {
+        let refusal = async |body| {
+            let request = Request::builder().header(header::CONTENT_TYPE, "application/json");
+            let read = <Body as FromRequest<()>>::from_request(request.body(body).unwrap(), &()).await;
+            read.err().map(|refused| refused.status())
+        };
+        let too_large = Some(StatusCode::PAYLOAD_TOO_LARGE);
+        for (length, expected) in [(BODY_LIMIT, None), (BODY_LIMIT + 1, too_large)] {
+            let json = format!("{{{}}}", " ".repeat(length - 2));
+            let parts: Vec<_> =
+                json.as_bytes().chunks(1000).map(|part| io::Result::Ok(part.to_vec())).collect();
+            assert_eq!(refusal(Content::from(json)).await, expected, "{length} bytes at once");
+            assert_eq!(refusal(Content::from_stream(stream::iter(parts))).await, expected, "{length} bytes");
+        }
     }
 
     #[test]
@@ -232,8 +264,31 @@ mod tests {
     fn spellings_and_repeated_names_must_agree() {
         assert_eq!(read_both(r#"{"orderId": "A", "order_id": "A", "count": 1, "count": 1.0}"#), []);
         let both = read_both(r#"{"orderId": "A", "order_id": "B", "count": 1, "count": 2}"#);
-        assert_eq!(both[0], ("#/orderId".into(), "is \"A\" as orderId but \"B\" as order_id".into()));
+        assert_eq!(both[0], ("#/order_id".into(), "is \"A\" as orderId but \"B\" as order_id".into()));
         assert_eq!(both[1], ("#/count".into(), "is 1 as count but 2 as count".into()));
+    }
+
+    #[test]
+    fn a_fault_is_where_the_client_sent_it() {
+        let found = faults(r#"{"order_id": 7, "order_items": [{"count": 0}, 7, {}]}"#, |body| {
+            let mut fields = body.fields();
+            fields.required(&["orderId", "order_id"], text);
+            fields.optional(&["id", "order_id"], text);
+            fields.required(&["customerId", "customer_id"], text);
+            fields.list(&["orderItems", "order_items"], 3, |item| {
+                item.required(&["itemCount", "count"], |value| whole_number(value, 1..=9))
+            });
+        });
+        let places: Vec<_> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        let expected = [
+            "#/order_id",
+            "#/order_id",
+            "#/customerId",
+            "#/order_items/0/count",
+            "#/order_items/1",
+            "#/order_items/2/itemCount",
+        ];
+        assert_eq!(places, expected, "what is missing has no place but that of its first name");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum Json {
 }
 
 /// A text as it is shown to a person: in quotation marks, without control characters, and short.
-pub fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     Json::Text(text.to_owned()).to_string()
 }
 

@@ -6,9 +6,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
+use url::form_urlencoded;
 
 use super::path::NOT_UTF8;
-use super::{Json, finish, missing, one, text, unique_names};
+use super::{Json, Misread, finish, one, required, text, unique_names};
 use crate::problem::{Fault, Problem};
 
 /// A query string's pairs, and the faults found in it so far.
@@ -35,8 +36,9 @@ impl Query {
         names: &[&str],
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let outcome = one(&self.pairs, names, |value| read(text(value)?)).and_then(missing);
-        self.checked(outcome.map_err(|detail| Fault::query(names[0], detail)))
+        let outcome = one(&self.pairs, names, |value| read(text(value)?));
+        let outcome = outcome.and_then(|found| required(found, names)).map(|(_, value)| value);
+        self.noted(outcome)
     }
 
     /// As [`required`](Self::required), but there may be none.
@@ -46,13 +48,18 @@ impl Query {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Option<T>> {
         let outcome = one(&self.pairs, names, |value| read(text(value)?));
-        self.checked(outcome.map_err(|detail| Fault::query(names[0], detail)))
+        let outcome = outcome.map(|found| found.map(|(_, value)| value));
+        self.noted(outcome)
     }
 
-    /// The faults of a query that should be empty: what was meant belongs into the body.
+    fn noted<T>(&mut self, outcome: Result<T, Misread>) -> Option<T> {
+        self.checked(outcome.map_err(|Misread { name, detail }| Fault::query(&name, detail)))
+    }
+
+    /// The faults of a query that should be empty: what was meant is sent in the body.
     pub fn unexpected(self) -> Vec<Fault> {
         let Self { pairs, mut faults } = self;
-        let detail = "is not known here; it belongs into the body";
+        let detail = "is not known here; send it in the body";
         faults.extend(unique_names(&pairs).map(|name| Fault::query(name, detail)));
         faults
     }
@@ -94,10 +101,20 @@ mod tests {
         let told = problem.errors().iter().map(|fault| format!("{} {}", fault.pointer, fault.detail));
         let expected = [
             "?limit must be a whole number from 1 to 10, this is \"+1\"",
-            "?id is \"a\" as id but \"b\" as order_id",
+            "?order_id is \"a\" as id but \"b\" as order_id",
             "?topic is missing",
         ];
         assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_fault_names_the_parameter_that_was_sent() {
+        let mut query = Query::parse("order_id=&max=x");
+        let id = query.required(&["id", "order_id"], |_| Err::<(), _>("must not be blank".to_owned()));
+        let limit = query.optional(&["limit", "max"], |text| parse_whole_number(text, 1..=10));
+        let problem = query.finish(id.zip(limit)).unwrap_err();
+        let told: Vec<_> = problem.errors().iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(told, ["?order_id", "?max"]);
     }
 
     #[test]
