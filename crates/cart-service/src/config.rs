@@ -121,23 +121,14 @@ pub enum ConfigError {
     },
 }
 
-/// The settings, checked.
-#[derive(Debug, Clone)]
+/// What the service runs with: the settings, checked, and what is made of them.
 pub struct Config {
-    /// See [`ServiceArgs`].
-    pub service: ServiceArgs<8000>,
-    /// See [`OrderSettings`].
-    pub orders: OrderSettings,
-    /// See [`OutcomeSettings`].
-    pub outcomes: OutcomeSettings,
-    /// The brokers and the user's librdkafka properties.
+    /// What the user set.
+    pub settings: Settings,
+    /// The brokers and the user's librdkafka properties, from the settings and the environment.
     pub kafka: KafkaConfig,
     /// The same for the producer, with what it needs.
     pub producer: ClientConfig,
-    /// See [`TopicArgs`].
-    pub topics: TopicArgs,
-    /// See [`RegistryConfig`].
-    pub registry: RegistryConfig,
 }
 
 impl Config {
@@ -158,14 +149,6 @@ impl Config {
             return Err(ConfigError::RequestTimeout { request, least, read, delivery });
         }
         let producer = client_config(&kafka, &settings.orders)?;
-        Ok(Self {
-            service: settings.service,
-            orders: settings.orders,
-            outcomes: settings.outcomes,
-            kafka,
-            producer,
-            topics: settings.topics,
-            registry: settings.registry,
-        })
+        Ok(Self { settings, kafka, producer })
     }
 }

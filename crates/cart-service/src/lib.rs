@@ -64,11 +64,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let mut metrics = Registry::default();
     let http_metrics = HttpMetrics::register(&mut metrics);
     let publisher = Arc::new(Publisher::new(&config, &mut metrics)?);
-    let order_service = OrderService::new(&config.outcomes, stop.clone())?;
+    let order_service = OrderService::new(&config.settings.outcomes, stop.clone())?;
     let state = AppState::new(&config, publisher.clone(), order_service, metrics);
 
-    let app = app::finish(routes::router(state), http_metrics, &config.service.http);
-    let mut patience = config.service.patience();
+    let app = app::finish(routes::router(state), http_metrics, &config.settings.service.http);
+    let mut patience = config.settings.service.patience();
     // Requests do not take all of the time: events whose clients are gone want to be delivered too.
     patience.grace = patience.grace.mul_f64(0.9);
     let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
@@ -77,7 +77,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let booted = match stop.run_until_cancelled(boot(&config, &publisher)).await {
         Some(Ok(codec)) => {
             publisher.begin(codec);
-            info!(topic = config.topics.order_topic, "ready to publish");
+            info!(topic = config.settings.topics.order_topic, "ready to publish");
             stop.cancelled().await;
             Ok(())
         }
@@ -85,7 +85,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         None => Ok(()),
     };
     stop.cancel();
-    let time_is_up = Instant::now() + config.service.shutdown_timeout;
+    let time_is_up = Instant::now() + config.settings.service.shutdown_timeout;
     let ended = server.await.and(watch.await);
     publisher.flush(time_is_up.saturating_duration_since(Instant::now())).await;
     info!("stopped");
@@ -96,8 +96,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
 /// Sees to the topic and the schema, however long it takes.
 async fn boot(config: &Config, publisher: &Publisher) -> Result<EventCodec, BootstrapError> {
     let waiting = |reason: &str| publisher.waits_for(reason);
-    let bootstrap = Bootstrap::new(&config.kafka, &config.registry, &waiting)?;
-    let topic = TopicSpec::events(&config.topics);
-    let (_, codec) = tokio::try_join!(bootstrap.topic(&topic), bootstrap.codec(&config.topics.order_topic))?;
+    let bootstrap = Bootstrap::new(&config.kafka, &config.settings.registry, &waiting)?;
+    let topic = TopicSpec::events(&config.settings.topics);
+    let (_, codec) =
+        tokio::try_join!(bootstrap.topic(&topic), bootstrap.codec(&config.settings.topics.order_topic))?;
     Ok(codec)
 }

@@ -17,6 +17,6 @@ fn main() -> ExitCode {
     }
     let config = Config::new(given, settings::environment());
     let config = config.unwrap_or_else(|error| settings::refuse(&error.to_string()));
-    let service = config.service.clone();
+    let service = config.settings.service.clone();
     service.run(async |listener, stop| cart_service::run(config, listener, stop).await)
 }

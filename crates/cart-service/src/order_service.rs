@@ -203,6 +203,7 @@ mod tests {
             "https://shop.example/api/orders/a%2Fb%20%3F%C3%A9"
         );
     }
+
     fn event() -> Position {
         Position { topic: "order-events".to_owned(), place: Place { partition: 0, offset: 7 } }
     }

@@ -111,8 +111,8 @@ impl Publisher {
             producer: RwLock::new(config.producer.create_with_context(ClientLog)?),
             config: config.producer.clone(),
             codec: OnceLock::new(),
-            topic: config.topics.order_topic.clone(),
-            delivery_timeout: config.orders.delivery_timeout,
+            topic: config.settings.topics.order_topic.clone(),
+            delivery_timeout: config.settings.orders.delivery_timeout,
             obstacle: watch::Sender::new(Some("starting".to_owned())),
             metrics: PublisherMetrics::register(metrics),
         })

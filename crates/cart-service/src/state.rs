@@ -33,10 +33,10 @@ impl AppState {
         metrics: Registry,
     ) -> Self {
         Self {
-            orders: Arc::new(config.orders.clone()),
+            orders: Arc::new(config.settings.orders.clone()),
             publisher,
             order_service,
-            default_wait: config.outcomes.default_wait,
+            default_wait: config.settings.outcomes.default_wait,
             metrics: Arc::new(metrics),
         }
     }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::problem::Problem;
 
 /// Names a request, in its answer and in the log. A client may choose it.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that a client may choose.
 const MAX_REQUEST_ID: usize = 128;
