@@ -23,6 +23,15 @@ async fn a_missing_permission_is_told_unless_it_is_not_needed() {
     cart.stop().await;
     orders.stop().await;
 
+    let group = format!("{}-2", world.group());
+    deny(&world, &format!("group:{group}"), "READ");
+    let (code, said) = world.fork().with("CONSUMER_GROUP_ID", &group).run_to_end("order-service").await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains(&format!("Kafka does not let this service join the consumer group {group}")),
+        "{said}"
+    );
+
     // Who makes a topic for the services need not let them.
     deny(&world, "cluster", "CREATE");
     deny(&world, "*", "CREATE");

@@ -1,6 +1,7 @@
 //! Dead letters are sent again once, by whom may, and never over what came later.
 
-use end_to_end_tests::{Answer, Service, World, eventually};
+use end_to_end_tests::{Answer, Service, World, eventually, load};
+use order_events::{OrderEvent, Payload, UpdateOrderPayload};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
@@ -254,4 +255,22 @@ async fn with_a_token_only_who_has_it_sends_letters_again() {
     let sent = Answer::to(orders.request(Method::POST, &path).bearer_auth("a-secret-of-sixteen")).await;
     assert_eq!(sent.status, 200, "{}", sent.text);
     assert!(!orders.log().contains("a-secret-of-sixteen"));
+}
+
+/// It is larger than the topic takes, as it is when it is not compressed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_compressed_goes_back_compressed() {
+    let world = World::shared().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    assert_eq!(cart.create("ORDER-1", 1).await.status, 201);
+    let codec = load::codec(&world).await;
+    let update = Payload::Update(UpdateOrderPayload { status: "s".repeat(1_200_000) });
+    let (event_type, timestamp) = (update.event_type(), "2026-01-30T15:00:00Z".to_owned());
+    let event = OrderEvent { event_type, order_id: "ORDER-2".to_owned(), timestamp, payload: update };
+    let mut value = Vec::new();
+    codec.encode(&event, &mut value).unwrap();
+    world.events().write_compressed(Some(b"ORDER-2"), Some(&value), &[], "zstd").await;
+    let letter = letters(&orders, 1).await[0];
+    let answer = redrive(&orders, letter, &json!({})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
 }

@@ -1,6 +1,6 @@
 """Takes a permission from everybody; what is not denied is allowed.
 
-usage: deny.py <bootstrap servers> <cluster, a topic, or * for all topics> <operation>
+usage: deny.py <bootstrap servers> <cluster, group:a group, a topic, or * for all topics> <operation>
 """
 
 import sys
@@ -17,6 +17,8 @@ from confluent_kafka.admin import (
 servers, resource, operation = sys.argv[1:]
 if resource == "cluster":
     kind, name = ResourceType.BROKER, "kafka-cluster"
+elif resource.startswith("group:"):
+    kind, name = ResourceType.GROUP, resource.removeprefix("group:")
 else:
     kind, name = ResourceType.TOPIC, resource
 # A resource that has an ACL is closed to whom it does not name.

@@ -24,7 +24,7 @@ use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
 use service_runtime::observe::HttpMetrics;
-use service_runtime::{app, server, shutdown};
+use service_runtime::{WritesHaveKeys, app, server, shutdown};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let order_service = OrderService::new(&config.settings.outcomes, stop.clone())?;
     let state = AppState::new(&config, publisher.clone(), order_service, metrics);
 
-    let app = app::finish(routes::router(state), http_metrics, &config.settings.service.http);
+    let app =
+        app::finish(routes::router(state), http_metrics, &config.settings.service.http, WritesHaveKeys::Yes);
     let mut patience = config.settings.service.patience();
     // Requests do not take all of the time: events whose clients are gone want to be delivered too.
     patience.grace = patience.grace.mul_f64(0.9);

@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use crate::model::OrderEvent;
 use crate::registry::{FetchError, RegisterError, Registry, SchemaId};
+use crate::schema_size;
 
 /// The first byte of a framed value; four bytes of schema id follow, the most significant first.
 const MAGIC: u8 = 0;
@@ -111,15 +112,12 @@ pub struct EncodeError(Box<apache_avro::Error>);
 /// The codec of the events.
 pub type EventCodec = Codec<OrderEvent>;
 
-/// A schema that was fetched; or why it is of no use. Either is final: a registry gives an id once.
-type Known<T> = Result<Arc<WriterSchema<T>>, String>;
-
 /// Encodes and decodes the values of one topic. Every method takes `&self`.
 pub struct Codec<T> {
     registry: Arc<Registry>,
     own_id: SchemaId,
     writer: GenericDatumWriter<'static>,
-    schemas: RwLock<HashMap<SchemaId, Known<T>>>,
+    schemas: RwLock<HashMap<SchemaId, Arc<WriterSchema<T>>>>,
 }
 
 impl<T: AvroRecord> Codec<T> {
@@ -140,7 +138,7 @@ impl<T: AvroRecord> Codec<T> {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
         let writer = GenericDatumWriter::builder(T::schema()).build().expect("the schema resolves");
         let own = WriterSchema::new(T::schema()).expect("the schema resolves");
-        Self { registry, own_id, writer, schemas: RwLock::new(HashMap::from([(own_id, Ok(Arc::new(own)))])) }
+        Self { registry, own_id, writer, schemas: RwLock::new(HashMap::from([(own_id, Arc::new(own))])) }
     }
 
     /// Appends the framed bytes of `value` to `out`. On an error `out` is as it was.
@@ -170,7 +168,6 @@ impl<T: AvroRecord> Codec<T> {
     pub fn decode(&self, value: Option<&[u8]>) -> Result<T, DecodeError> {
         let (id, body) = unframe(value)?;
         let schema = self.known(id).ok_or(DecodeError::SchemaNeeded(id))?;
-        let schema = schema.map_err(|reason| Undecodable::UnusableSchema { id, reason })?;
         schema.decode(body).map_err(|reason| Undecodable::Mismatch { id, reason }.into())
     }
 
@@ -193,29 +190,25 @@ impl<T: AvroRecord> Codec<T> {
         }
     }
 
-    fn known(&self, id: SchemaId) -> Option<Known<T>> {
+    fn known(&self, id: SchemaId) -> Option<Arc<WriterSchema<T>>> {
         self.schemas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Fetches the schema with this id, so that [`decode`](Self::decode) knows it from now on. Asks the registry only
-    /// for what is not known yet; an id that the registry does not know may be registered later.
+    /// Fetches the schema with this id, so that [`decode`](Self::decode) knows it from now on. What the registry refuses
+    /// is asked for anew each time: a registry can be mended.
     ///
     /// # Errors
     /// See [`FetchError`]; only `Unavailable` is worth another attempt.
     pub async fn fetch_schema(&self, id: SchemaId) -> Result<(), FetchError> {
-        let schema = match self.known(id) {
-            Some(known) => known,
-            None => {
-                let fetched = match self.registry.schema(id).await {
-                    Ok(fetched) => WriterSchema::of_others(&fetched.parsed).map(Arc::new),
-                    Err(FetchError::Permanent(Undecodable::UnusableSchema { reason, .. })) => Err(reason),
-                    Err(error) => return Err(error),
-                };
-                let mut schemas = self.schemas.write().unwrap_or_else(PoisonError::into_inner);
-                schemas.entry(id).or_insert(fetched).clone()
-            }
-        };
-        schema.map(drop).map_err(|reason| Undecodable::UnusableSchema { id, reason }.into())
+        if self.known(id).is_some() {
+            return Ok(());
+        }
+        let fetched = self.registry.schema(id).await?;
+        let schema = WriterSchema::of_others(&fetched.parsed);
+        let schema = schema.map_err(|reason| Undecodable::UnusableSchema { id, reason })?;
+        let mut schemas = self.schemas.write().unwrap_or_else(PoisonError::into_inner);
+        schemas.entry(id).or_insert_with(|| Arc::new(schema));
+        Ok(())
     }
 }
 
@@ -240,8 +233,10 @@ struct WriterSchema<T> {
 }
 
 impl<T: AvroRecord> WriterSchema<T> {
-    /// Another program's schema. It lives as long as the program: what is leaked is what the cache would keep.
+    /// Another program's schema. One that is of use lives as long as the program: what is leaked is what the cache would
+    /// keep.
     fn of_others(schema: &Schema) -> Result<Self, String> {
+        schema_size::check(schema)?;
         T::check_written(schema)?;
         Self::new(Box::leak(Box::new(schema.clone())))
     }

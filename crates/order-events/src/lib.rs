@@ -17,6 +17,7 @@ pub mod order_id;
 pub mod permission;
 pub mod position;
 pub mod registry;
+mod schema_size;
 pub mod status;
 pub mod topics;
 pub mod trace_context;

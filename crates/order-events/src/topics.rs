@@ -143,7 +143,12 @@ impl Topics {
     /// librdkafka refuses the settings.
     pub fn new(kafka: &KafkaConfig) -> Result<Self, KafkaError> {
         Ok(Self {
-            admin: Arc::new(kafka.plain_client(&[]).create_with_context(ClientLog)?),
+            // Asking for a topic must not create it, as it does for a producer's client.
+            admin: Arc::new(
+                kafka
+                    .plain_client(&[("allow.auto.create.topics", "false")])
+                    .create_with_context(ClientLog)?,
+            ),
             servers: kafka.bootstrap_servers().to_owned(),
         })
     }

@@ -154,21 +154,25 @@ pub fn refused(dlq_offset: i64, refusal: &Refusal) -> Problem {
 /// Letters could not be sent again just now, as far as is known.
 pub fn redrive_failed(error: &RedriveError) -> Problem {
     warn!(%error, "dead letters could not be sent again");
-    let (kind, detail) = match error {
-        RedriveError::InDoubt(_) => (
+    let try_again = |detail| Problem::new(REDRIVE_FAILED, detail).retry_after(RETRY_AFTER);
+    match error {
+        // Repeated blindly, a forced one would be sent twice.
+        RedriveError::InDoubt(_) => Problem::new(
             REDRIVE_UNKNOWN,
-            "Kafka did not say whether it was sent again. Look at the letter, then try again.",
+            "Kafka did not say whether it was sent again. Look at the letter before you try again.",
         ),
-        RedriveError::Source(_) | RedriveError::NotSent(_) => (
-            REDRIVE_FAILED,
+        RedriveError::TooLarge => Problem::new(
+            NOT_REDRIVABLE,
+            "Nothing was sent again: a record is larger than the events topic takes (max.message.bytes).",
+        ),
+        RedriveError::Source(_) | RedriveError::NotSent(_) => try_again(
             "Nothing was sent again: Kafka does not answer, or another instance was asked at the same time. Try \
              again.",
         ),
         RedriveError::Registry(_) => {
-            (REDRIVE_FAILED, "Nothing was sent again: the schema registry does not answer. Try again.")
+            try_again("Nothing was sent again: the schema registry does not answer. Try again.")
         }
-    };
-    Problem::new(kind, detail).retry_after(RETRY_AFTER)
+    }
 }
 
 /// A letter that is not in memory could not be read.

@@ -64,6 +64,10 @@ pub struct HeldUpdate {
 }
 
 impl HeldUpdate {
+    fn size(&self) -> usize {
+        self.status.len() + self.original.size()
+    }
+
     /// Where the event is in its partition; of one that was sent again, where it was first.
     fn first_offset(&self) -> i64 {
         let origin = copied_redrive_origin(&self.original.headers).map(|place| place.offset);
@@ -84,7 +88,7 @@ pub struct OriginalRecord {
 }
 
 impl OriginalRecord {
-    /// How many bytes of content it has.
+    /// How many bytes it takes.
     pub fn size(&self) -> usize {
         self.value.len() + self.headers.iter().map(OriginalHeader::size).sum::<usize>()
     }
@@ -101,9 +105,9 @@ pub struct OriginalHeader {
 }
 
 impl OriginalHeader {
-    /// How many bytes of content it has.
+    /// The most bytes that it takes: those of its name, of its value, and of their lengths, five each in Kafka's format.
     pub fn size(&self) -> usize {
-        self.name.len() + self.value.as_ref().map_or(0, Vec::len)
+        self.name.len() + self.value.as_ref().map_or(0, Vec::len) + 10
     }
 }
 
@@ -255,15 +259,14 @@ fn hold_update(
     now: i64,
 ) -> Folded {
     let mut state = state.unwrap_or_default();
-    let original = original();
-    let bytes: usize = state.held.iter().map(|held| held.original.size()).sum();
-    let is_full = state.held.len() >= MAX_HELD || bytes + original.size() > MAX_HELD_BYTES;
+    let grace = i64::try_from(rules.update_grace.as_millis()).unwrap_or(i64::MAX);
+    let held = HeldUpdate { event, status, give_up_at: now.saturating_add(grace), original: original() };
+    let bytes = state.held.iter().chain([&held]).map(HeldUpdate::size).sum::<usize>();
+    let is_full = state.held.len() >= MAX_HELD || bytes > MAX_HELD_BYTES;
     let outcome = if is_full || rules.update_grace.is_zero() {
         reject(Reason::UnknownOrder, "the order does not exist")
     } else {
-        let grace = i64::try_from(rules.update_grace.as_millis()).unwrap_or(i64::MAX);
-        let give_up_at = now.saturating_add(grace);
-        state.held.push(HeldUpdate { event, status, give_up_at, original });
+        state.held.push(held);
         Outcome::Held
     };
     Folded { state: state.or_nothing(), outcome, released: Vec::new() }
@@ -442,7 +445,7 @@ mod tests {
     #[test]
     fn what_waits_for_an_order_is_bounded_in_bytes() {
         let large =
-            || OriginalRecord { value: vec![0; MAX_HELD_BYTES / 2], timestamp: 0, headers: Vec::new() };
+            || OriginalRecord { value: vec![0; MAX_HELD_BYTES / 2 - 100], timestamp: 0, headers: Vec::new() };
         let mut state = None;
         for offset in 0..3 {
             let event = OrderEvent {

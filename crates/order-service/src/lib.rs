@@ -32,7 +32,7 @@ use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
 use service_runtime::observe::HttpMetrics;
-use service_runtime::{app, server, shutdown};
+use service_runtime::{WritesHaveKeys, app, server, shutdown};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -89,7 +89,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 
     let description = asyncapi::describe(&config.settings.topic_names());
-    let app = app::finish(routes::router(state, description), http_metrics, &config.settings.service.http);
+    let router = routes::router(state, description);
+    // Of redrives, only what is in Kafka tells whether they were done.
+    let app = app::finish(router, http_metrics, &config.settings.service.http, WritesHaveKeys::No);
     let patience = config.settings.service.patience();
     let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
 

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use order_events::codec::{DecodeError, Undecodable};
 use order_events::registry::SchemaId;
-use order_events::{EventCodec, Place, Position, Reason, headers};
+use order_events::{EventCodec, OrderEvent, Place, Position, Reason, headers};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
@@ -13,7 +13,7 @@ use crate::event_key::EventKey;
 use crate::fold::{Incoming, OriginalHeader, OriginalRecord};
 use crate::outcome::Rejection;
 
-/// A value must be smaller than this, in bytes, as it is when it is not compressed. A state holds an order, a status of
+/// An event must be smaller than this, in bytes, as it is when it is not compressed. A state holds an order, a status of
 /// another event, and half a MiB of updates that wait: together less than the 4 MB of a record of the changelog.
 const MAX_VALUE_BYTES: usize = 1_500_000;
 
@@ -40,13 +40,14 @@ pub(crate) fn read<'a, M: Message>(
         DecodeError::Undecodable(undecodable) => Unreadable::Rejected(rejection(&undecodable)),
         DecodeError::SchemaNeeded(id) => Unreadable::SchemaNeeded(id),
     })?;
-    event.validate(record.key()).map_err(|invalid| invalid_event(invalid.to_string()))?;
-    check_size(record.payload()).map_err(Unreadable::Rejected)?;
+    event.validate(record.key()).map_err(|error| Unreadable::Rejected(invalid(error.to_string())))?;
+    check_size(record.payload(), &event, codec).map_err(Unreadable::Rejected)?;
     let of_headers = readable(|| {
         let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
         (key, record.headers().and_then(redrive_origin))
     });
-    let (key, redriven_from) = of_headers.ok_or_else(|| invalid_event("a header's name is not UTF-8"))?;
+    let (key, redriven_from) =
+        of_headers.ok_or_else(|| Unreadable::Rejected(invalid("a header's name is not UTF-8")))?;
     // An event is sent again into its partition, behind its first place; anything else is no doing of ours.
     let redriven_from = redriven_from
         .filter(|place| place.partition == record.partition() && place.offset < record.offset())
@@ -55,22 +56,33 @@ pub(crate) fn read<'a, M: Message>(
     Ok(Incoming { event, key, offset: record.offset(), timestamp, redriven_from, may_wait, original })
 }
 
-/// Whether what becomes of an event with this value can be written.
+/// Whether what becomes of an event can be written. What another program's schema says in few bytes may take many in
+/// ours.
 ///
 /// # Errors
 /// It may be too large.
-pub(crate) fn check_size(value: Option<&[u8]>) -> Result<(), Rejection> {
-    match value.map(<[u8]>::len) {
-        Some(size @ MAX_VALUE_BYTES..) => Err(Rejection::new(
-            Reason::InvalidEvent,
-            format!("the value has {size} bytes; it must have less than {MAX_VALUE_BYTES}"),
-        )),
+pub(crate) fn check_size(
+    value: Option<&[u8]>,
+    event: &OrderEvent,
+    codec: &EventCodec,
+) -> Result<(), Rejection> {
+    let value = value.unwrap_or_default();
+    let mut size = value.len();
+    if !codec.is_own(value) {
+        let mut ours = Vec::new();
+        codec.encode(event, &mut ours).map_err(|error| invalid(error.to_string()))?;
+        size = size.max(ours.len());
+    }
+    match size {
+        MAX_VALUE_BYTES.. => {
+            Err(invalid(format!("the event has {size} bytes; it must have less than {MAX_VALUE_BYTES}")))
+        }
         _ => Ok(()),
     }
 }
 
-fn invalid_event(detail: impl Into<String>) -> Unreadable {
-    Unreadable::Rejected(Rejection::new(Reason::InvalidEvent, detail))
+fn invalid(detail: impl Into<String>) -> Rejection {
+    Rejection::new(Reason::InvalidEvent, detail)
 }
 
 /// What is read of headers. `None` if a name is not UTF-8: rdkafka panics then, and gives no other way to look.

@@ -55,13 +55,12 @@ pub(crate) fn client_config(
     transactional_id: Option<&str>,
 ) -> Result<ClientConfig, PropertyError> {
     let transactional_id = transactional_id.map(|id| (TRANSACTIONAL_ID, id));
-    let fixed = [("enable.idempotence", "true"), ("acks", "all")];
+    // What is made of the largest event must fit.
+    let fixed = [("enable.idempotence", "true"), ("acks", "all"), ("message.max.bytes", "4000000")];
     kafka.client(
         &[
             ("client.id", "order-service"),
             ("linger.ms", "0"),
-            // What is made of the largest event must fit.
-            ("message.max.bytes", "4000000"),
             ("retry.backoff.ms", "2"),
             ("retry.backoff.max.ms", "100"),
             ("reconnect.backoff.max.ms", "500"),
@@ -144,16 +143,21 @@ impl Writer {
     fn send_offsets(&self, offsets: TopicPartitionList, group: ConsumerGroupMetadata) -> Result<(), Failure> {
         let (sender, sent) = mpsc::sync_channel(1);
         let producer = self.producer.clone();
-        thread::spawn(move || {
+        let call = move || {
             let result = producer.send_offsets_to_transaction(&offsets, &group, OFFSETS_TIMEOUT);
-            // Whoever asked may have given up.
+            // The caller's is the last one then, unless it has given up.
+            drop(producer);
             let _ = sender.send(result);
-        });
+        };
+        if let Err(error) = thread::Builder::new().name("offsets".to_owned()).spawn(call) {
+            warn!(%error, "no thread for the consumed offsets");
+            return Err(self.give_up(KafkaError::ConsumerCommit(Code::Fail)));
+        }
         match sent.recv_timeout(OFFSETS_TIMEOUT + OVERTIME) {
             Ok(result) => result.map_err(|error| self.give_up(error)),
             Err(_) => {
                 warn!("librdkafka does not come back from sending offsets; its producer is left behind");
-                Err(Failure::Unknown(KafkaError::MessageProduction(Code::OperationTimedOut)))
+                Err(Failure::Unknown(KafkaError::ConsumerCommit(Code::OperationTimedOut)))
             }
         }
     }
@@ -261,7 +265,7 @@ fn is_fatal(error: &KafkaError) -> bool {
     }
 }
 
-/// The delivery reports of one transaction. They come inside the producer's poll, on the pipeline's thread.
+/// The delivery reports of one transaction. They come inside the producer's poll.
 #[derive(Default)]
 struct Deliveries {
     log: ClientLog,
@@ -359,7 +363,7 @@ mod tests {
         let began = Instant::now();
         let failure = transaction(&writer, group()).unwrap_err();
         assert!(matches!(failure, Failure::Unknown(_)), "{failure:?}");
-        assert!(began.elapsed() < OFFSETS_TIMEOUT + 2 * OVERTIME, "{:?}", began.elapsed());
+        assert!(began.elapsed() < 3 * OFFSETS_TIMEOUT, "{:?}", began.elapsed());
 
         cluster.broker_up(COORDINATOR).unwrap();
         drop(writer);

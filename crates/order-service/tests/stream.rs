@@ -18,9 +18,9 @@ use order_service::state::{AppState, View, ViewCell};
 use order_service::status::Status;
 use order_service::store::Store;
 use serde_json::{Value, json};
-use service_runtime::app;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::server;
+use service_runtime::{WritesHaveKeys, app};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -78,7 +78,12 @@ async fn serve(store: Store) -> u16 {
     let (mut metrics, stop) = (prometheus_client::registry::Registry::default(), CancellationToken::new());
     let http = HttpMetrics::register(&mut metrics);
     let state = AppState::new(&config, view, status, metrics, stop.clone());
-    let app = app::finish(routes::router(state, Value::Null), http, &config.settings.service.http);
+    let app = app::finish(
+        routes::router(state, Value::Null),
+        http,
+        &config.settings.service.http,
+        WritesHaveKeys::No,
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let patience = config.settings.service.patience();

@@ -21,6 +21,7 @@ use crate::limits::HttpArgs;
 use crate::observe::{HttpMetrics, observe, tell_route};
 use crate::problem::{Problem, ProblemType};
 use crate::rate_limit::{self, Rates};
+use crate::repetition::WritesHaveKeys;
 use crate::request_body::{self, BODY_LIMIT};
 use crate::{api_token, cors, deadline, host, overload};
 
@@ -32,10 +33,10 @@ const COMPRESS_FROM: u16 = 1024;
 
 /// Gives a service's routes what they have in common: limits, an answer to a panic, problem details for every
 /// error whoever made it, compression, request ids, metrics.
-pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs) -> Router {
+pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs, keys: WritesHaveKeys) -> Router {
     let routes = routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(tell_route));
     // What the router itself says (404, the Allow of a 405) is known only outside of it.
-    let outside = limited(Router::new().fallback_service(routes), args)
+    let outside = limited(Router::new().fallback_service(routes), args, keys)
         .layer(from_fn(host::check))
         .layer(from_fn_with_state(args.read_timeout, request_body::receive))
         .layer(from_fn(explain))
@@ -48,8 +49,8 @@ pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs) -> Router {
 }
 
 /// Whoever comes too often is sent away first, then who comes when it is too much, then who may not write.
-fn limited(routes: Router, args: &HttpArgs) -> Router {
-    let mut routes = routes.layer(from_fn_with_state(args.request_timeout, deadline::enforce));
+fn limited(routes: Router, args: &HttpArgs, keys: WritesHaveKeys) -> Router {
+    let mut routes = routes.layer(from_fn_with_state((args.request_timeout, keys), deadline::enforce));
     if let Some(token) = &args.api_token {
         routes = routes.layer(from_fn_with_state(token.clone(), api_token::protect));
     }
@@ -176,7 +177,7 @@ mod tests {
             .route("/large", get(|| async { "x".repeat(5000) }))
             .route("/health/live", get(|| async { "live" }))
             .route("/teapot", get(|| async { (StatusCode::IM_A_TEAPOT, "short and stout") }));
-        finish(routes, HttpMetrics::register(registry), &args(flags))
+        finish(routes, HttpMetrics::register(registry), &args(flags), WritesHaveKeys::Yes)
     }
 
     async fn call(method: &str, path: &str, body: impl Into<Body>) -> (Response, Value) {

@@ -34,7 +34,7 @@ pub use api_token::ApiToken;
 pub use conditional::Conditional;
 pub use prefer::Prefer;
 pub use problem::{Fault, Problem, ProblemType};
-pub use repetition::IDEMPOTENCY_KEYS;
+pub use repetition::{IDEMPOTENCY_KEYS, WritesHaveKeys};
 pub use service::{Command, ServiceArgs};
 pub use telemetry::{LogArgs, LogFormat};
 

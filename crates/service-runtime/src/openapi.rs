@@ -20,7 +20,7 @@ const ALWAYS: [(&str, &str); 3] = [
     (
         "503",
         "`overloaded`: nothing was done. `timed-out`: the answer took longer than `REQUEST_TIMEOUT`; `Retry-After` \
-         only for a read or with an `Idempotency-Key`, else look first whether it was carried out.",
+         only where repeating does no harm, else look first whether it was carried out.",
     ),
 ];
 

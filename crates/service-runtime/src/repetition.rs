@@ -6,6 +6,15 @@ use axum::extract::Request;
 /// name (draft-ietf-httpapi-idempotency-key-header), and the older one.
 pub const IDEMPOTENCY_KEYS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 
+/// Whether a service recognises a write that is sent again by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritesHaveKeys {
+    /// It looks at [`IDEMPOTENCY_KEYS`].
+    Yes,
+    /// It knows no keys.
+    No,
+}
+
 /// What sending a request again does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repetition {
@@ -13,18 +22,20 @@ pub(crate) enum Repetition {
     OfRead,
     /// Nothing more: its key tells that it is the same.
     WithKey,
-    /// Perhaps the same once more.
+    /// Perhaps the same once more, which a key would have prevented.
     WithoutKey,
+    /// Perhaps the same once more.
+    Unprotected,
 }
 
 impl Repetition {
-    pub(crate) fn of(request: &Request) -> Self {
-        if request.method().is_safe() {
-            Self::OfRead
-        } else if IDEMPOTENCY_KEYS.iter().any(|name| request.headers().contains_key(*name)) {
-            Self::WithKey
-        } else {
-            Self::WithoutKey
+    pub(crate) fn of(request: &Request, keys: WritesHaveKeys) -> Self {
+        let has_key = || IDEMPOTENCY_KEYS.iter().any(|name| request.headers().contains_key(*name));
+        match keys {
+            _ if request.method().is_safe() => Self::OfRead,
+            WritesHaveKeys::No => Self::Unprotected,
+            WritesHaveKeys::Yes if has_key() => Self::WithKey,
+            WritesHaveKeys::Yes => Self::WithoutKey,
         }
     }
 }

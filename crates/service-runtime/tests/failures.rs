@@ -11,9 +11,9 @@ use axum::http::{Request, StatusCode};
 use axum::routing::get;
 use clap::Parser;
 use prometheus_client::registry::Registry;
-use service_runtime::app;
 use service_runtime::limits::HttpArgs;
 use service_runtime::observe::HttpMetrics;
+use service_runtime::{WritesHaveKeys, app};
 use tower::ServiceExt;
 
 #[derive(Parser)]
@@ -57,7 +57,7 @@ async fn a_failure_is_logged_once_with_its_cause_which_the_client_is_not_told() 
     tracing_subscriber::fmt().with_ansi(false).with_writer(move || lines.clone()).init();
     let routes = Router::new().route("/panics", get(panics)).route("/fails", get(fails));
     let args = Settings::parse_from(["program"]).http;
-    let app = app::finish(routes, HttpMetrics::register(&mut Registry::default()), &args);
+    let app = app::finish(routes, HttpMetrics::register(&mut Registry::default()), &args, WritesHaveKeys::No);
     for (path, cause) in [("/panics", "a secret of the code"), ("/fails", "a secret of a library")] {
         let request = Request::builder().uri(path).header("host", "x").body(Body::empty()).unwrap();
         let response = app.clone().oneshot(request).await.unwrap();

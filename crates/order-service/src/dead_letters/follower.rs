@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use order_events::permission::{self, NotAllowed};
+use order_events::permission::NotAllowed;
 use rdkafka::Message;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -36,7 +36,7 @@ pub(crate) fn follow(source: &Source, index: &Index, stop: &CancellationToken) -
                 }
                 index.set_loaded();
             }
-            Some(Err(error)) if error.rdkafka_error_code().is_some_and(permission::is_missing) => {
+            Some(Err(error)) if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) => {
                 return Err(NotAllowed::topic("read", source.topic()).into());
             }
             Some(Err(error)) => debug!(%error, "the dead letters cannot be read; librdkafka tries again"),

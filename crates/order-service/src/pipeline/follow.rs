@@ -54,6 +54,7 @@ impl Worker {
             batch_limit: pipeline.settings.batch_max_events,
             window: Window::new(pipeline.settings.dlq_limit),
             flooded: None,
+            first_to_activate: 0,
             lost_consumers: Vec::new(),
             backoff: FIRST_BACKOFF,
             retry_at: Instant::now(),

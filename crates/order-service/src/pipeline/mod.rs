@@ -94,8 +94,13 @@ impl Clients {
         let transactional_id = settings.transactional_id(group);
         writer::client_config(kafka, transactional_id.as_deref())?;
         let redriver_id = transactional_id.as_ref().map(|_| format!("{group}/redrive"));
+        let mut redriver = writer::client_config(kafka, redriver_id.as_deref())?;
+        // What was compressed when it came must fit into the topic again.
+        if redriver.get("compression.type").is_none() {
+            redriver.set("compression.type", "zstd");
+        }
         Ok(Self {
-            redriver: writer::client_config(kafka, redriver_id.as_deref())?,
+            redriver,
             group: group_config(kafka, group, settings)?,
             tail: tail::client_config(kafka, group)?,
             kafka: kafka.clone(),
@@ -196,6 +201,8 @@ struct Worker {
     window: Window,
     /// The limit on dead letters, once it was reached: nothing more is processed.
     flooded: Option<Bounds>,
+    /// With which partition the next activations begin.
+    first_to_activate: usize,
     /// When consumers were lost to a namesake.
     lost_consumers: Vec<Instant>,
     /// After failures.

@@ -60,6 +60,8 @@ pub(super) struct Partition {
     pub(super) progress: Option<Progress>,
     /// Who wrote the last barrier that was read.
     pub(super) last_writer: Option<String>,
+    /// When to ask again where it begins and ends, if its leader did not answer.
+    pub(super) ask_again_at: Option<Instant>,
     /// The schema without which the next record cannot be read.
     pub(super) waits_for: Option<SchemaId>,
     /// Whether `progress` is not in the changelog yet.
@@ -82,6 +84,7 @@ impl Partition {
             known: -1,
             progress: None,
             last_writer: None,
+            ask_again_at: None,
             waits_for: None,
             unwritten: false,
             end_seen: None,

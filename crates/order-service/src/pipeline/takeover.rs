@@ -17,8 +17,9 @@ use crate::writer::{Failure, Writer};
 /// When a barrier is not read back after this long, the open transaction of a dead writer stands before it.
 const BARRIER_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long the brokers may take to tell where a partition begins and ends.
-const WATERMARK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a broker may take to tell where a partition begins and ends; and when it is asked again.
+const WATERMARK_TIMEOUT: Duration = Duration::from_secs(1);
+const WATERMARK_PAUSE: Duration = Duration::from_secs(2);
 
 impl Worker {
     /// Notes what the group did.
@@ -71,6 +72,7 @@ impl Worker {
         partition.waits_for = None;
         partition.retry = None;
         partition.end_seen = None;
+        partition.ask_again_at = None;
         partition.timers.clear();
         Ok(())
     }
@@ -110,17 +112,28 @@ impl Worker {
             return Ok(());
         }
         self.write_barriers()?;
-        for index in 0..self.partitions.len() {
-            let Role::AwaitsBarrier { offset, since } = self.partitions[index].role else { continue };
+        self.activate_all(consumer, backlog)?;
+        self.fence_longest_awaited()
+    }
+
+    /// Begins to process the partitions whose barrier is read back. One whose leader does not answer keeps this thread
+    /// waiting: only one such is asked a turn, and the next turn begins behind it.
+    fn activate_all(
+        &mut self,
+        consumer: &GroupConsumer,
+        backlog: &mut Backlog<'_>,
+    ) -> Result<(), PipelineError> {
+        let (first, count) = (self.first_to_activate, self.partitions.len());
+        for index in (0..count).map(|step| (first + step) % count) {
+            let partition = &self.partitions[index];
+            let Role::AwaitsBarrier { offset, .. } = partition.role else { continue };
+            if partition.known < offset || partition.ask_again_at.is_some_and(|at| Instant::now() < at) {
+                continue;
+            }
             self.pipeline.status.beat();
-            if self.partitions[index].known >= offset {
-                if !self.activate(index, consumer, backlog)? {
-                    // The brokers do not answer: they would not for the next one either.
-                    break;
-                }
-            } else if since.elapsed() > BARRIER_PATIENCE {
-                self.fence_last_writer(index)?;
-                // That took its time; what it has aborted lets the changelog go on.
+            if !self.activate(index, consumer, backlog)? {
+                self.partitions[index].ask_again_at = Some(Instant::now() + WATERMARK_PAUSE);
+                self.first_to_activate = index + 1;
                 break;
             }
         }
@@ -162,25 +175,35 @@ impl Worker {
     }
 
     /// Aborts what the last writer left open, by taking its transactional id for a moment. If it lives, it is
-    /// fenced: it is not the owner any more.
-    fn fence_last_writer(&mut self, index: usize) -> Result<(), PipelineError> {
-        // It may be the last one of other partitions as well: then it is done for them, too.
+    /// fenced: it is not the owner any more. One writer a turn: what was before its records can be read meanwhile.
+    fn fence_longest_awaited(&mut self) -> Result<(), PipelineError> {
+        let awaited =
+            self.partitions.iter().enumerate().filter_map(|(index, partition)| match partition.role {
+                Role::AwaitsBarrier { offset, since } if partition.known < offset => Some((since, index)),
+                _ => None,
+            });
+        let Some((since, index)) = awaited.min() else { return Ok(()) };
+        if since.elapsed() < BARRIER_PATIENCE {
+            return Ok(());
+        }
         let last = self.partitions[index].last_writer.clone();
+        let own = self.pipeline.clients.transactional_id.as_ref();
+        match last.as_ref().filter(|last| own.is_some_and(|own| own != *last) && !last.is_empty()) {
+            Some(last) => match Writer::init(&self.pipeline.clients.writer(Some(last))?) {
+                Ok(_) => info!(transactional_id = last, "aborted what the last owner left open"),
+                Err(error) => {
+                    warn!(%error, transactional_id = last, "the last owner could not be fenced yet");
+                }
+            },
+            None => {
+                debug!(partition = index, "waiting for an open transaction of somebody unknown to time out");
+            }
+        }
+        // Other partitions may have been the same writer's.
         for partition in self.partitions.iter_mut().filter(|partition| partition.last_writer == last) {
             if let Role::AwaitsBarrier { since, .. } = &mut partition.role {
                 *since = Instant::now();
             }
-        }
-        let Some(own) = &self.pipeline.clients.transactional_id else { return Ok(()) };
-        let Some(last) = last.filter(|last| last != own && !last.is_empty()) else {
-            debug!(partition = index, "waiting for an open transaction of somebody unknown to time out");
-            return Ok(());
-        };
-        match Writer::init(&self.pipeline.clients.writer(Some(&last))?) {
-            Ok(_) => {
-                info!(partition = index, transactional_id = last, "aborted what the last owner left open");
-            }
-            Err(error) => warn!(%error, transactional_id = last, "the last owner could not be fenced yet"),
         }
         Ok(())
     }
@@ -266,8 +289,7 @@ impl Worker {
             let topic = &self.pipeline.topics.events;
             self.pipeline.status.beat();
             let Ok((start, end)) = consumer.fetch_watermarks(topic, number(index), WATERMARK_TIMEOUT) else {
-                // The brokers do not answer; the consumer will ask for the offset again.
-                break;
+                continue;
             };
             if let Some(progress) = self.partitions[index].progress {
                 self.check_not_made_anew(index, progress, end)?;

@@ -148,7 +148,7 @@ struct Refused {
         (status = 200, body = Redriven, description = "It is in the events topic again."),
         (status = 404, description = "`unknown-dead-letter`."),
         (status = 409, description = "`already-redriven`, `superseded`: unless forced. `too-many-redrives`."),
-        (status = 422, description = "`not-redrivable`: it is no event of this topic."),
+        (status = 422, description = "`not-redrivable`: it is no event of this topic, or too large."),
         (status = 503, description = UNAVAILABLE),
     ),
     tag = "dead letters",
@@ -182,6 +182,7 @@ pub(super) async fn redrive_one(
     request_body(content = Option<RedriveSome>, description = "May be missing."),
     responses(
         (status = 200, body = Bulk, description = "What was sent, and what was not and why."),
+        (status = 422, description = "`not-redrivable`: one of them is larger than the events topic takes; nothing was sent."),
         (status = 503, description = UNAVAILABLE),
     ),
     tag = "dead letters",

@@ -1,5 +1,6 @@
 //! Why letters are not sent again.
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
 use crate::dead_letters::SourceError;
@@ -42,6 +43,9 @@ pub enum RedriveError {
     /// The transaction was not committed; nothing was sent.
     #[error("the transaction failed, nothing was sent: {0}")]
     NotSent(String),
+    /// The events topic does not take a record of that size; nothing was sent.
+    #[error("a record is larger than the events topic takes, nothing was sent")]
+    TooLarge,
     /// Kafka did not answer the commit; or something failed where there are no transactions.
     #[error("whether it was sent is unknown, the list of letters will tell: {0}")]
     InDoubt(String),
@@ -56,6 +60,14 @@ impl RedriveError {
     /// back.
     pub(super) fn before_commit(reason: impl ToString, transactional: bool) -> Self {
         if transactional { Self::NotSent(reason.to_string()) } else { Self::InDoubt(reason.to_string()) }
+    }
+
+    /// Of a record that was not delivered.
+    pub(super) fn of_record(error: &KafkaError, transactional: bool) -> Self {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) if transactional => Self::TooLarge,
+            _ => Self::before_commit(error, transactional),
+        }
     }
 
     /// Of a commit that failed.
@@ -90,8 +102,6 @@ impl From<RedriveError> for NotApproved {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::error::KafkaError;
-
     use super::*;
 
     const CAUSE: KafkaError = KafkaError::Canceled;

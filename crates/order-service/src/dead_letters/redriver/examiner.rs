@@ -48,7 +48,8 @@ impl Examiner {
         }
         let attempt = self.attempt(&letter, redrive.as_ref())?;
         let event = self.decode(record.payload())?;
-        record::check_size(record.payload()).map_err(|rejection| Refusal::Undecodable(rejection.detail))?;
+        record::check_size(record.payload(), &event, &self.codec)
+            .map_err(|rejection| Refusal::Undecodable(rejection.detail))?;
         let first = letter.origin.unwrap_or(place);
         if !force && self.is_superseded(&event, first) {
             return Err(Refusal::Superseded { order_id: event.order_id }.into());

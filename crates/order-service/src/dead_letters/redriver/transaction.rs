@@ -35,10 +35,7 @@ impl Topics<'_> {
             RedriveError::before_commit(error, transactional)
         };
         writer.begin().map_err(not_begun)?;
-        let redriven = self.write(writer, approved, request).map_err(|reason| {
-            writer.abort();
-            RedriveError::before_commit(reason, transactional)
-        })?;
+        let redriven = self.write(writer, approved, request).inspect_err(|_| writer.abort())?;
         writer.commit(None).map_err(|failure| RedriveError::of_commit(failure, transactional))?;
         for note in &redriven {
             let Redrive { dlq_offset, attempt, forced, partition, offset, .. } = note;
@@ -53,16 +50,20 @@ impl Topics<'_> {
         writer: &Writer,
         approved: &[Approved],
         request: &RedriveRequest,
-    ) -> Result<Vec<Redrive>, String> {
+    ) -> Result<Vec<Redrive>, RedriveError> {
+        let transactional = writer.is_transactional();
+        let failed = |error| RedriveError::of_record(&error, transactional);
         for (number, letter) in approved.iter().enumerate() {
-            self.send_event(writer, number, letter, request.force).map_err(|error| error.to_string())?;
+            self.send_event(writer, number, letter, request.force).map_err(failed)?;
         }
-        let delivered = writer.delivered().map_err(|error| error.to_string())?;
+        let delivered = writer.delivered().map_err(failed)?;
         let delivered: HashMap<usize, i64> = delivered.into_iter().collect();
         let mut redriven = Vec::with_capacity(approved.len());
         for (number, letter) in approved.iter().enumerate() {
             // The note has to tell where the event is.
-            let offset = offset(&delivered, number).ok_or("Kafka did not tell where an event is now")?;
+            let offset = offset(&delivered, number).ok_or_else(|| {
+                RedriveError::before_commit("Kafka did not tell where an event is now", transactional)
+            })?;
             let note = note(letter, Place { offset, ..letter.place }, request);
             self.send_note(writer, letter, &note)?;
             redriven.push(note);
@@ -85,12 +86,14 @@ impl Topics<'_> {
         writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
     }
 
-    fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), String> {
-        let value = serde_json::to_vec(note).map_err(|error| error.to_string())?;
+    fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), RedriveError> {
+        let transactional = writer.is_transactional();
+        let value =
+            serde_json::to_vec(note).map_err(|error| RedriveError::before_commit(error, transactional))?;
         let headers = Some(to_kafka(&note.headers()));
         let key = approved.record.key();
         let sent = writer.send(self.dead_letters, Some(PARTITION), key, Some(&value), headers, None);
-        sent.map_err(|error| error.to_string())
+        sent.map_err(|error| RedriveError::of_record(&error, transactional))
     }
 }
 
