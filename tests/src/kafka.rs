@@ -58,13 +58,10 @@ impl Topic {
         config
     }
 
-    /// Everything in it, by partition and offset; committed records only. Waits for transactions that are open, as those
-    /// of an instance that was killed are for a while: committed records stand behind them, and are not given before.
+    /// Everything in it, by partition and offset; committed records only, and none behind a transaction that is open.
     pub fn read(&self) -> Vec<Record> {
         let consumer = self.reader("read_committed");
-        let metadata = consumer.fetch_metadata(Some(&self.name), PATIENCE).unwrap();
-        let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|one| one.id()).collect();
-        self.wait_for_transactions(&consumer, &partitions);
+        let partitions = self.partitions(&consumer);
         let mut assignment = TopicPartitionList::new();
         for partition in partitions {
             assignment.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
@@ -99,20 +96,27 @@ impl Topic {
             .unwrap()
     }
 
-    /// Waits until `committed` can read up to where the partitions end now.
-    fn wait_for_transactions(&self, committed: &BaseConsumer, partitions: &[i32]) {
-        let all = self.reader("read_uncommitted");
+    fn partitions(&self, consumer: &BaseConsumer) -> Vec<i32> {
+        let metadata = consumer.fetch_metadata(Some(&self.name), PATIENCE).unwrap();
+        metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect()
+    }
+
+    /// Waits until everything that is in it now can be read. A transaction of an instance that was killed is open for a
+    /// while, and hides what was committed behind it.
+    pub fn settled(&self) -> &Self {
+        let [all, committed] = ["read_uncommitted", "read_committed"].map(|level| self.reader(level));
         let end = |consumer: &BaseConsumer, partition| {
             consumer.fetch_watermarks(&self.name, partition, PATIENCE).unwrap().1
         };
         let deadline = Instant::now() + PATIENCE;
-        for partition in partitions {
-            let end_now = end(&all, *partition);
-            while end(committed, *partition) < end_now {
+        for partition in self.partitions(&all) {
+            let end_now = end(&all, partition);
+            while end(&committed, partition) < end_now {
                 assert!(Instant::now() < deadline, "a transaction stays open in {}", self.name);
                 thread::sleep(Duration::from_millis(100));
             }
         }
+        self
     }
 
     /// Puts a record into it; gives its partition and offset.
