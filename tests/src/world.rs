@@ -51,6 +51,14 @@ impl World {
         Self { settings: self.settings.clone(), ..Self::on(self.stack.clone()) }
     }
 
+    /// Whether the broker itself has thrown away what a committed transaction has written. While a partition has no leader,
+    /// Kafka 4.3 takes it for deleted and drops its markers, as when the only broker stops or comes back
+    /// (`TransactionMarkerChannelManager`, and `KRaftMetadataCache.getPartitionLeaderEndpoint`, which gives nothing then).
+    pub fn has_lost_markers(&self) -> bool {
+        let log = std::fs::read_to_string(self.stack.broker().log()).unwrap();
+        log.contains("these partitions are likely deleted already and hence can be skipped")
+    }
+
     /// Sets a variable for every service that is started from now on.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
