@@ -23,7 +23,7 @@ async fn without_crashes_everything_counts_once() {
     let sightings = watch.end().await;
     let checker = trial.checker().await;
     checker.check_answers(&[&first, &second]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
     trial.check_sightings(&[sightings]).await;
 }
 
@@ -41,5 +41,5 @@ async fn after_crashes_the_orders_are_right_and_no_dead_letter_is_missing() {
     let service = trial.named("one").await.ready().await;
     let checker = trial.checker().await;
     checker.check_orders(&[&service]).await;
-    checker.check_topics(Times::AtLeastOnce);
+    checker.check_topics(Times::AtLeastOnce).await;
 }

@@ -79,5 +79,5 @@ async fn an_instance_that_is_fenced_at_every_step_does_everything_once() {
     let service = trial.named("one").await.ready().await;
     let checker = trial.checker().await;
     checker.check_answers(&[&service]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
 }

@@ -29,7 +29,7 @@ async fn twenty_kills_at_random_moments_change_nothing() {
     let service = trial.named("one").await.ready().await;
     let checker = trial.checker().await;
     checker.check_answers(&[&service]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,5 +57,5 @@ async fn updates_of_orders_that_never_come_are_given_up_once() {
     })
     .await;
     checker.check_answers(&[&service]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
 }

@@ -62,7 +62,7 @@ async fn come_and_go(most: usize, rounds: usize) {
     }
     let checker = trial.checker().await;
     checker.check_answers(&services.iter().collect::<Vec<_>>()).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
     trial.check_sightings(&sightings).await;
 }
 
@@ -98,7 +98,7 @@ async fn an_instance_that_slept_through_its_end_is_fenced() {
     }
     let checker = trial.checker().await;
     checker.check_answers(&[&zombie, &heir]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
     trial.check_sightings(&sightings).await;
 }
 
@@ -145,6 +145,6 @@ async fn a_member_that_joins_and_leaves_all_the_time_changes_nothing() {
     let sightings = watch.end().await;
     let checker = trial.checker().await;
     checker.check_answers(&[&service]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
     trial.check_sightings(&[sightings]).await;
 }

@@ -82,7 +82,7 @@ async fn check<const N: usize>(mut trial: Trial, services: &[Service; N], watche
     let checks = async {
         let checker = trial.checker().await;
         checker.check_answers(&services.each_ref()).await;
-        checker.check_topics(Times::Once);
+        checker.check_topics(Times::Once).await;
         trial.check_sightings(&sightings).await;
     };
     match AssertUnwindSafe(checks).catch_unwind().await {
@@ -146,7 +146,7 @@ async fn partitions_that_wait_for_the_registry_hold_up_no_other_and_give_nothing
     let checker = Checker::new(&world).await;
     assert!(checker.model.letters().is_empty());
     checker.check_answers(&[&orders.ready().await]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,5 +175,5 @@ async fn an_outage_of_the_registry_under_load_changes_nothing() {
     staying.goes_on().await;
     let checker = trial.checker().await;
     checker.check_answers(&[&staying.ready().await]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
 }

@@ -166,7 +166,7 @@ async fn ends_without_its_changelog(lose: impl AsyncFnOnce(Topic)) {
     let service = world.orders().await;
     let checker = Checker::new(&world).await;
     checker.check_answers(&[&service]).await;
-    checker.check_topics(Times::Once);
+    checker.check_topics(Times::Once).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

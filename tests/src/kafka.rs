@@ -1,6 +1,5 @@
 //! Kafka, looked at with a client of the test's own.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -8,8 +7,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use tokio::task::block_in_place;
 
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, eventually};
 
 /// A topic on a broker.
 #[derive(Clone)]
@@ -103,20 +103,16 @@ impl Topic {
 
     /// Waits until everything that is in it now can be read. A transaction of an instance that was killed is open for a
     /// while, and hides what was committed behind it.
-    pub fn settled(&self) -> &Self {
+    pub async fn settled(&self) {
         let [all, committed] = ["read_uncommitted", "read_committed"].map(|level| self.reader(level));
         let end = |consumer: &BaseConsumer, partition| {
-            consumer.fetch_watermarks(&self.name, partition, PATIENCE).unwrap().1
+            block_in_place(|| consumer.fetch_watermarks(&self.name, partition, PATIENCE)).unwrap().1
         };
-        let deadline = Instant::now() + PATIENCE;
-        for partition in self.partitions(&all) {
+        let what = format!("no transaction is open in {}", self.name);
+        for partition in block_in_place(|| self.partitions(&all)) {
             let end_now = end(&all, partition);
-            while end(&committed, partition) < end_now {
-                assert!(Instant::now() < deadline, "a transaction stays open in {}", self.name);
-                thread::sleep(Duration::from_millis(100));
-            }
+            eventually(&what, async || (end(&committed, partition) >= end_now).then_some(())).await;
         }
-        self
     }
 
     /// Puts a record into it; gives its partition and offset.

@@ -170,14 +170,17 @@ mod tests {
     }
 
     fn app_with(registry: &mut Registry, flags: &[&str]) -> Router {
-        let routes = Router::new()
+        finish(routes(), HttpMetrics::register(registry), &args(flags), WritesHaveKeys::Yes)
+    }
+
+    fn routes() -> Router {
+        Router::new()
             .route("/orders", post(async |_: Option<input::Body>| StatusCode::OK))
             .route("/panics", get(panics))
             .route("/never", any(std::future::pending::<()>))
             .route("/large", get(|| async { "x".repeat(5000) }))
             .route("/health/live", get(|| async { "live" }))
-            .route("/teapot", get(|| async { (StatusCode::IM_A_TEAPOT, "short and stout") }));
-        finish(routes, HttpMetrics::register(registry), &args(flags), WritesHaveKeys::Yes)
+            .route("/teapot", get(|| async { (StatusCode::IM_A_TEAPOT, "short and stout") }))
     }
 
     async fn call(method: &str, path: &str, body: impl Into<Body>) -> (Response, Value) {
@@ -374,6 +377,17 @@ mod tests {
             let problem: Value =
                 serde_json::from_slice(&body::to_bytes(body, usize::MAX).await.unwrap()).unwrap();
             assert!(problem["detail"].as_str().unwrap().contains(what_to_do), "{problem}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_key_is_known_none_makes_a_write_harmless() {
+        let metrics = HttpMetrics::register(&mut Registry::default());
+        let app = finish(routes(), metrics, &args(&[]), WritesHaveKeys::No);
+        for (method, has_retry_after) in [("POST", false), ("GET", true)] {
+            let request = request(method, "/never", &[("idempotency-key", "x")]);
+            let response = app.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), has_retry_after, "{method}");
         }
     }
 

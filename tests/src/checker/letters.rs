@@ -38,7 +38,7 @@ pub(super) fn check(letters: &Topic, model: &Model, events: &[Record], topic: &s
     let mut missing = model.letters();
     let mut seen: BTreeMap<Place, usize> = BTreeMap::new();
     let all = model.letters();
-    for letter in letters.settled().read() {
+    for letter in letters.read() {
         let Origin { topic: of, place, reason } = origin(&letter);
         assert_eq!(of, topic);
         *seen.entry(place).or_default() += 1;

@@ -67,8 +67,9 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks what is in Kafka. The instances must have seen everything.
-    pub fn check_topics(&self, times: Times) {
+    pub async fn check_topics(&self, times: Times) {
         let letters = self.world.dead_letters();
+        letters.settled().await;
         block_in_place(|| letters::check(&letters, &self.model, &self.events, self.world.topic(), times));
         self.check_changelog(&block_in_place(|| Changelog::read(&self.world.changelog())));
     }

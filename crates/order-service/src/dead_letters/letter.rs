@@ -54,34 +54,26 @@ impl DeadLetter {
         failed_at: i64,
     ) -> Self {
         let original = record::original(record);
-        let mut letter = Self {
+        let size = record.key().map_or(0, <[u8]>::len) + original.size();
+        let letter = Self {
             partition: record.partition(),
             offset: record.offset(),
             timestamp: original.timestamp,
             key: record.key().map(<[u8]>::to_vec),
-            value: record.payload().map(<[u8]>::to_vec),
+            value: record.payload().map(|_| original.value),
             omitted: None,
             original_headers: original.headers,
             rejection,
             retries,
             failed_at,
         };
-        letter.omit_what_is_too_large();
-        letter
+        if size > MAX_ORIGINAL_BYTES { letter.omitting(size) } else { letter }
     }
 
     /// A record that the dead letter topic cannot take is told of, and found where it was.
-    fn omit_what_is_too_large(&mut self) {
-        let headers = self.original_headers.iter().map(OriginalHeader::size).sum::<usize>();
-        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let size = length(&self.key) + length(&self.value) + headers;
-        if size <= MAX_ORIGINAL_BYTES {
-            return;
-        }
-        self.omitted = Some(size);
-        self.key.take_if(|key| key.len() > MAX_KEY_BYTES);
-        self.value = None;
-        self.original_headers = Vec::new();
+    fn omitting(self, size: usize) -> Self {
+        let key = self.key.filter(|key| key.len() <= MAX_KEY_BYTES);
+        Self { key, value: None, omitted: Some(size), original_headers: Vec::new(), ..self }
     }
 
     /// Of an update that was held.
