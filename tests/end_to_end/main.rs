@@ -28,5 +28,6 @@ mod redrive;
 mod registry_outage;
 mod restarts;
 mod seeds;
+mod stale_leader;
 mod takeover_times;
 mod transitions;

@@ -13,6 +13,7 @@ mod kafka;
 pub mod load;
 pub mod murmur2;
 mod progress;
+mod proxy;
 pub mod python;
 mod seed;
 mod service;
@@ -25,6 +26,7 @@ mod world;
 
 pub use kafka::{Record, Topic};
 pub use load::Load;
+pub use proxy::{Proxy, Stale};
 pub use seed::{chance, seed};
 pub use service::{Answer, Service};
 pub use shell::{Shell, at, jq};

@@ -1,0 +1,200 @@
+//! Stands between clients and the broker, and answers some requests as a broker would that is not up to date.
+//!
+//! It reads only what it needs of Kafka's protocol: the head of a request (<https://kafka.apache.org/protocol>), and
+//! of the answers that it changes the fields in front of the one that it sets.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+const FETCH: i16 = 1;
+const LIST_OFFSETS: i16 = 2;
+
+/// The error code of an offset that is not in the log.
+const OFFSET_OUT_OF_RANGE: [u8; 2] = 1_i16.to_be_bytes();
+
+/// An answer of a broker that takes itself for the leader, and whose log is shorter than the leader's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// What is to be fetched is not in the log.
+    Fetch,
+    /// The log ends at offset 0.
+    End,
+}
+
+/// The proxy. It ends with the runtime of the test.
+pub struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    broker: u16,
+    port: u16,
+    /// What a client (`client.id`) gets; and how often it did.
+    stale: Mutex<HashMap<(&'static str, i16), (Stale, usize)>>,
+}
+
+/// Requests that are not answered yet, by correlation id: the API, and the client.
+type Open = Arc<Mutex<HashMap<i32, (i16, String)>>>;
+
+impl Proxy {
+    /// In front of the broker at this port of 127.0.0.1.
+    pub async fn begin(broker: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared { broker, port, stale: Mutex::default() });
+        tokio::spawn({
+            let shared = shared.clone();
+            async move {
+                while let Ok((client, _)) = listener.accept().await {
+                    let Ok(server) = TcpStream::connect(("127.0.0.1", shared.broker)).await else { continue };
+                    let ((from_client, to_client), (from_server, to_server)) =
+                        (client.into_split(), server.into_split());
+                    let open = Open::default();
+                    tokio::spawn(requests(from_client, to_server, open.clone()));
+                    tokio::spawn(answers(from_server, to_client, open, shared.clone()));
+                }
+            }
+        });
+        Self { port, shared }
+    }
+
+    /// Its address, as `KAFKA_BOOTSTRAP_SERVERS` takes it.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// From now on the client gets stale answers.
+    pub fn go_stale(&self, client: &'static str, stale: Stale) {
+        self.shared.stale.lock().unwrap().insert((client, stale.api()), (stale, 0));
+    }
+
+    /// The client gets true answers again. Returns how many were stale.
+    pub fn catch_up(&self, client: &'static str, stale: Stale) -> usize {
+        self.shared.stale.lock().unwrap().remove(&(client, stale.api())).map_or(0, |(_, times)| times)
+    }
+
+    /// How many stale answers the client got.
+    pub fn stale_answers(&self, client: &'static str, stale: Stale) -> usize {
+        self.shared.stale.lock().unwrap().get(&(client, stale.api())).map_or(0, |(_, times)| *times)
+    }
+}
+
+impl Stale {
+    fn api(self) -> i16 {
+        match self {
+            Self::Fetch => FETCH,
+            Self::End => LIST_OFFSETS,
+        }
+    }
+
+    /// Changes the first partition of an answer. Returns whether there was one.
+    fn set(self, answer: &mut [u8]) -> bool {
+        // Behind the correlation id, its tagged fields and the throttle time.
+        let mut at = 4 + 1 + 4;
+        match self {
+            Self::Fetch => {
+                // An error code and the session's id; then the topics. A topic's id has 16 bytes.
+                at += 2 + 4;
+                if count(answer, &mut at) == 0 {
+                    return false;
+                }
+                at += 16;
+                if count(answer, &mut at) == 0 {
+                    return false;
+                }
+                // Behind the partition's number.
+                at += 4;
+                answer[at..at + 2].copy_from_slice(&OFFSET_OUT_OF_RANGE);
+            }
+            Self::End => {
+                if count(answer, &mut at) == 0 {
+                    return false;
+                }
+                at += count(answer, &mut at);
+                if count(answer, &mut at) == 0 {
+                    return false;
+                }
+                // Behind the partition's number, its error code and the timestamp.
+                at += 4 + 2 + 8;
+                answer[at..at + 8].copy_from_slice(&0_i64.to_be_bytes());
+            }
+        }
+        true
+    }
+}
+
+/// The length of a compact array or text, which is written with one added.
+fn count(bytes: &[u8], at: &mut usize) -> usize {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let byte = bytes[*at];
+        *at += 1;
+        value |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return value - 1;
+        }
+    }
+}
+
+async fn frame(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
+    let length = from.read_u32().await.ok()?;
+    let mut frame = vec![0; usize::try_from(length).unwrap()];
+    from.read_exact(&mut frame).await.ok()?;
+    Some(frame)
+}
+
+async fn pass(to: &mut OwnedWriteHalf, frame: &[u8]) -> Option<()> {
+    to.write_u32(u32::try_from(frame.len()).unwrap()).await.ok()?;
+    to.write_all(frame).await.ok()
+}
+
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open) {
+    while let Some(frame) = frame(&mut from).await {
+        // API, its version, the correlation id, and the client's name with its length.
+        let number = |at: usize| i16::from_be_bytes([frame[at], frame[at + 1]]);
+        let correlation = i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
+        let name = &frame[10..][..usize::try_from(number(8)).unwrap_or(0)];
+        open.lock().unwrap().insert(correlation, (number(0), String::from_utf8_lossy(name).into_owned()));
+        if pass(&mut to, &frame).await.is_none() {
+            break;
+        }
+    }
+}
+
+async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open, shared: Arc<Shared>) {
+    while let Some(mut frame) = frame(&mut from).await {
+        let correlation = i32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
+        shared.hide_broker(&mut frame);
+        if let Some((api, client)) = open.lock().unwrap().remove(&correlation) {
+            let mut stale = shared.stale.lock().unwrap();
+            let of_client = stale.iter_mut().find(|((name, of), _)| *name == client && *of == api);
+            if let Some((_, (stale, times))) = of_client
+                && stale.set(&mut frame)
+            {
+                *times += 1;
+            }
+        }
+        if pass(&mut to, &frame).await.is_none() {
+            break;
+        }
+    }
+}
+
+impl Shared {
+    /// Where the broker names its own address, clients get the proxy's.
+    fn hide_broker(&self, answer: &mut [u8]) {
+        let address = |port: u16| [&b"127.0.0.1"[..], &u32::from(port).to_be_bytes()].concat();
+        let (broker, proxy) = (address(self.broker), address(self.port));
+        for at in 0..answer.len().saturating_sub(broker.len() - 1) {
+            if answer[at..].starts_with(&broker) {
+                answer[at..at + proxy.len()].copy_from_slice(&proxy);
+            }
+        }
+    }
+}
