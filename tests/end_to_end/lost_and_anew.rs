@@ -184,6 +184,23 @@ async fn a_changelog_that_is_made_anew_under_a_running_instance_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_changelog_of_another_topic_is_refused() {
+    let world = World::shared().await;
+    processed(&world).await.stop().await;
+    let other = format!("{}-other", world.topic());
+    let changed = world.fork().with("ORDER_TOPIC", &other);
+    changed.cart().await.stop().await;
+    Load::new(&changed).await.creates(ORDERS..2 * ORDERS).await;
+    let (code, said) = changed.run_to_end("order-service").await;
+    assert_eq!(code, Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains(&format!("ORDER_TOPIC={}", world.topic())) && last.contains(&other), "{last}");
+    assert!(last.contains("CONSUMER_GROUP_ID"), "{last}");
+    // The message's first advice.
+    assert_eq!(count(&world.orders().await).await, u64::from(ORDERS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_are_added_under_a_running_instance_end_it() {
     let world = World::shared().await;
     let service = processed(&world).await;
