@@ -9,6 +9,8 @@ const ORDERS: u32 = 300;
 /// `client.id` of the clients of order-service.
 const GROUP: &str = "order-service";
 const TAIL: &str = "order-service-tail";
+/// librdkafka's own, which the client has that looks at topics.
+const ADMIN: &str = "rdkafka";
 
 /// A world whose services reach the broker through a proxy only.
 async fn behind_a_proxy() -> (World, Proxy) {
@@ -88,5 +90,15 @@ async fn a_stale_leader_is_told_in_health_while_it_is_asked_again() {
     })
     .await;
     proxy.catch_up(GROUP, Stale::End);
+    shows_everything(&world, &[&service.ready().await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_know_a_topics_configuration_yet_is_asked_again() {
+    let (world, proxy) = behind_a_proxy().await;
+    processed(&world).await.stop().await;
+    proxy.go_stale(ADMIN, Stale::Policy);
+    let service = world.orders_starting().await;
+    is_stale_for_a_while(&proxy, ADMIN, Stale::Policy).await;
     shows_everything(&world, &[&service.ready().await]).await;
 }

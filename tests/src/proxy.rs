@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const FETCH: i16 = 1;
 const LIST_OFFSETS: i16 = 2;
+const DESCRIBE_CONFIGS: i16 = 32;
 
 /// The error code of an offset that is not in the log.
 const OFFSET_OUT_OF_RANGE: [u8; 2] = 1_i16.to_be_bytes();
@@ -23,6 +24,8 @@ pub enum Stale {
     Fetch,
     /// The log ends at offset 0.
     End,
+    /// The topic has no `cleanup.policy`, as on a broker that is starting.
+    Policy,
 }
 
 /// The proxy. It ends with the runtime of the test.
@@ -89,10 +92,11 @@ impl Stale {
         match self {
             Self::Fetch => FETCH,
             Self::End => LIST_OFFSETS,
+            Self::Policy => DESCRIBE_CONFIGS,
         }
     }
 
-    /// Changes the first partition of an answer. Returns whether there was one.
+    /// Changes the first partition of an answer, or the first topic. Returns whether there was one.
     fn set(self, answer: &mut [u8]) -> bool {
         // Behind the correlation id, its tagged fields and the throttle time.
         let mut at = 4 + 1 + 4;
@@ -122,6 +126,12 @@ impl Stale {
                 // Behind the partition's number, its error code and the timestamp.
                 at += 4 + 2 + 8;
                 answer[at..at + 8].copy_from_slice(&0_i64.to_be_bytes());
+            }
+            Self::Policy => {
+                let (policy, other) = (b"cleanup.policy", b"cleanup.______");
+                let found = answer.windows(policy.len()).position(|name| name == policy);
+                let Some(at) = found else { return false };
+                answer[at..at + other.len()].copy_from_slice(other);
             }
         }
         true
