@@ -241,10 +241,11 @@ impl Topics {
             None => return Err(self.unavailable(spec.name, KafkaError::AdminOp(Code::Fail))),
         };
         let policy = config.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default();
-        if policy == COMPACT {
-            Ok(())
-        } else {
-            Err(TopicError::NotCompacted { topic: spec.name.to_owned(), policy })
+        match policy.as_str() {
+            COMPACT => Ok(()),
+            // A broker that is starting has no configuration of the topic yet; no topic is without a policy.
+            "" => Err(self.unavailable(spec.name, KafkaError::AdminOp(Code::LeaderNotAvailable))),
+            _ => Err(TopicError::NotCompacted { topic: spec.name.to_owned(), policy }),
         }
     }
 
