@@ -17,6 +17,10 @@ pub enum Obstacle {
     Boot,
     /// The brokers do not answer.
     Brokers,
+    /// A broker answers as if the changelog were gone, or shorter than it was.
+    Changelog,
+    /// A broker answers as if the events topic were shorter than it was.
+    Events,
     /// Transactions fail.
     Transactions,
     /// The registry does not answer, and a record needs it.

@@ -278,6 +278,19 @@ struct Reports {
     error: Option<KafkaError>,
 }
 
+impl Reports {
+    /// A broker that had a record already, when it was sent once more, may not tell its offset
+    /// (`DUPLICATE_SEQUENCE_NUMBER`). What lies at an offset that nobody knows cannot be built upon: the transaction is
+    /// tried again.
+    fn note(&mut self, number: usize, offset: i64) {
+        if offset < 0 {
+            self.error.get_or_insert(KafkaError::MessageProduction(Code::NoOffset));
+        } else {
+            self.numbered.push((number, offset));
+        }
+    }
+}
+
 impl Deliveries {
     fn with<T>(&self, look: impl FnOnce(&mut Reports) -> T) -> T {
         look(&mut self.reports.lock().unwrap_or_else(PoisonError::into_inner))
@@ -312,7 +325,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, report: &DeliveryResult<'_>, opaque: usize) {
         match report {
             Ok(_) if opaque == NO_NUMBER => {}
-            Ok(record) => self.with(|reports| reports.numbered.push((opaque, record.offset()))),
+            Ok(record) => self.with(|reports| reports.note(opaque, record.offset())),
             Err((error, _)) => self.with(|reports| {
                 reports.error.get_or_insert_with(|| error.clone());
             }),
@@ -338,6 +351,16 @@ mod tests {
         writer.begin()?;
         writer.send("changelog", Some(0), Some(b"key"), None, None, None).unwrap();
         writer.commit(Some((offsets, group)))
+    }
+
+    #[test]
+    fn a_record_whose_offset_is_not_told_fails_its_transaction() {
+        let mut reports = Reports::default();
+        reports.note(0, 7);
+        assert!(reports.error.is_none());
+        reports.note(1, Offset::Invalid.to_raw().unwrap());
+        let code = reports.error.unwrap().rdkafka_error_code();
+        assert_eq!((code, reports.numbered), (Some(Code::NoOffset), vec![(0, 7)]));
     }
 
     /// With one broker, as in the other tests, the coordinator of a group cannot be away alone.

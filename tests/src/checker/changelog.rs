@@ -14,6 +14,8 @@ pub struct Changelog {
     pub states: BTreeMap<String, Vec<(i32, Value)>>,
     /// The last progress record of each partition.
     pub progress: BTreeMap<i32, Value>,
+    /// What identifies it.
+    pub identities: Vec<Value>,
 }
 
 impl Changelog {
@@ -22,8 +24,13 @@ impl Changelog {
         let schema = include_str!("../../../schemas/changelog.avsc");
         let schema = Schema::parse_str(schema).unwrap();
         let reader = GenericDatumReader::builder(&schema).build().unwrap();
-        let mut changelog = Self { states: BTreeMap::new(), progress: BTreeMap::new() };
+        let mut changelog =
+            Self { states: BTreeMap::new(), progress: BTreeMap::new(), identities: Vec::new() };
         for record in topic.read() {
+            if record.key.as_deref() == Some(b"\0id") {
+                changelog.identities.push(serde_json::from_slice(&record.value.unwrap()).unwrap());
+                continue;
+            }
             let value = record.value.as_deref().map_or(Value::Null, |value| decoded(&reader, value));
             changelog.take(&record, value);
         }

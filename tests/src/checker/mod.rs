@@ -71,7 +71,12 @@ impl<'a> Checker<'a> {
         let letters = self.world.dead_letters();
         letters.settled().await;
         block_in_place(|| letters::check(&letters, &self.model, &self.events, self.world.topic(), times));
-        self.check_changelog(&block_in_place(|| Changelog::read(&self.world.changelog())));
+        let changelog = block_in_place(|| Changelog::read(&self.world.changelog()));
+        self.check_changelog(&changelog);
+        if times == Times::Once {
+            let sources: Vec<_> = changelog.identities.iter().map(|identity| &identity["source"]).collect();
+            assert_eq!(sources, [self.world.topic()], "what identifies the changelog");
+        }
     }
 
     fn check_changelog(&self, changelog: &Changelog) {

@@ -14,10 +14,13 @@ pub enum Key<'a> {
     Outcomes(i64),
     /// Somebody took the partition over.
     Barrier,
+    /// Which changelog this is.
+    Identity,
 }
 
 const PROGRESS: &str = "\0progress";
 const BARRIER: &str = "\0barrier";
+const IDENTITY: &str = "\0id";
 const OUTCOMES: &str = "\0outcomes/";
 
 impl<'a> Key<'a> {
@@ -27,6 +30,7 @@ impl<'a> Key<'a> {
             Self::Order(id) => Cow::Borrowed(id),
             Self::Progress => Cow::Borrowed(PROGRESS),
             Self::Barrier => Cow::Borrowed(BARRIER),
+            Self::Identity => Cow::Borrowed(IDENTITY),
             Self::Outcomes(first) => Cow::Owned(format!("{OUTCOMES}{first}")),
         }
     }
@@ -36,6 +40,7 @@ impl<'a> Key<'a> {
         match str::from_utf8(key?).ok()? {
             PROGRESS => Some(Self::Progress),
             BARRIER => Some(Self::Barrier),
+            IDENTITY => Some(Self::Identity),
             key => match key.strip_prefix(OUTCOMES) {
                 Some(first) => first.parse().ok().map(Self::Outcomes),
                 None if key.starts_with('\0') => None,
@@ -51,7 +56,7 @@ mod tests {
 
     #[test]
     fn keys_come_back_as_they_went_in() {
-        for key in [Key::Order("ORD-1"), Key::Progress, Key::Barrier, Key::Outcomes(8192)] {
+        for key in [Key::Order("ORD-1"), Key::Progress, Key::Barrier, Key::Identity, Key::Outcomes(8192)] {
             assert_eq!(Key::parse(Some(key.as_text().as_bytes())), Some(key));
         }
         for foreign in [None, Some(&b"\0other"[..]), Some(b"\0outcomes/x"), Some(b"\xff")] {

@@ -4,10 +4,12 @@
 //! compacted: the last record of each key is what counts.
 
 mod entry;
+mod identity;
 mod key;
 mod state_bytes;
 
 pub use entry::{Barrier, ChangelogEntry, OutcomeRun, OutcomeWindow, Progress};
+pub use identity::Identity;
 pub use key::Key;
 
 pub use crate::fold::OrderState;

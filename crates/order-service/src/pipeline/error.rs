@@ -40,6 +40,20 @@ pub enum PipelineError {
         /// How that was seen.
         reason: String,
     },
+    /// The changelog goes with another topic.
+    #[error(
+        "the changelog {topic} has the orders of the topic {source_topic}, but ORDER_TOPIC={events}: its events would \
+         be taken for processed ones. Set ORDER_TOPIC={source_topic}, or use another CONSUMER_GROUP_ID, which begins a \
+         new view"
+    )]
+    OtherSource {
+        /// The changelog.
+        topic: String,
+        /// The topic that it goes with.
+        source_topic: String,
+        /// The topic that was asked for.
+        events: String,
+    },
     /// An ACL is missing.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),

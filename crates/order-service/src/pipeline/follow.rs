@@ -16,7 +16,7 @@ use super::partition::{Partition, Role};
 use super::schemas::Schemas;
 use super::tail::{News, Tail};
 use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
-use crate::changelog::{ChangelogEntry, Key};
+use crate::changelog::{ChangelogEntry, Identity, Key};
 use crate::dead_letters::Window;
 use crate::status::Obstacle;
 use crate::store::StateBytes;
@@ -46,6 +46,8 @@ impl Worker {
         let mut worker = Self {
             schemas,
             tail,
+            changelog_doubt: None,
+            events_doubt: None,
             silent_since: None,
             renewed_at: vec![-1; count],
             partitions: (0..count).map(|_| Partition::new()).collect(),
@@ -66,6 +68,10 @@ impl Worker {
                 return Ok(None);
             }
             worker.pipeline.status.beat();
+            worker.settle_doubts()?;
+            if worker.changelog_doubt.is_some() {
+                worker.pipeline.pause(RESTORE_POLL);
+            }
             worker.read_tail(RESTORE_POLL, |partition| {
                 if let Some(open) = open.get_mut(partition) {
                     *open = false;
@@ -83,6 +89,9 @@ impl Worker {
 
     /// Reads on in the changelog; `at_end` is told of each partition that is read to its end.
     fn read_tail(&mut self, patience: Duration, mut at_end: impl FnMut(usize)) -> Result<(), PipelineError> {
+        if self.changelog_doubt.is_some() {
+            return Ok(());
+        }
         let Self { tail, pipeline, partitions, start_offsets, .. } = self;
         let mut unshown: Vec<Unshown> = vec![Unshown::new(); partitions.len()];
         let read = tail.read(patience, |news| {
@@ -120,7 +129,7 @@ impl Worker {
                 self.silent_since = None;
                 Ok(())
             }
-            Err(PipelineError::Kafka(error)) => Err(self.changelog_lost(&error)),
+            Err(PipelineError::Kafka(error)) => self.cannot_follow(&error),
             Err(error) => Err(error),
         }
     }
@@ -136,13 +145,19 @@ impl Worker {
             return Ok(());
         }
         debug!("the changelog is silent; reading it with a new client");
+        self.replace_tail()?;
+        self.renewed_at = self.pipeline.status.partitions().iter().map(|status| status.end_offset).collect();
+        Ok(())
+    }
+
+    /// Reads on with a new client.
+    pub(super) fn replace_tail(&mut self) -> Result<(), PipelineError> {
         let known: Vec<i64> = self.partitions.iter().map(|partition| partition.known).collect();
         let Some(tail) = begin_tail(&self.pipeline, &known)? else { return Ok(()) };
         for index in (0..self.partitions.len()).filter(|index| self.partitions[*index].active().is_some()) {
             tail.leave(number(index))?;
         }
         (self.tail, self.silent_since) = (tail, None);
-        self.renewed_at = self.pipeline.status.partitions().iter().map(|status| status.end_offset).collect();
         Ok(())
     }
 
@@ -160,14 +175,13 @@ impl Worker {
         })
     }
 
-    fn changelog_lost(&self, error: &KafkaError) -> PipelineError {
+    /// A broker says that there is no such topic or offset, which may not be true.
+    fn cannot_follow(&mut self, error: &KafkaError) -> Result<(), PipelineError> {
         if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) {
-            return NotAllowed::topic("read", &self.pipeline.topics.changelog).into();
+            return Err(NotAllowed::topic("read", &self.pipeline.topics.changelog).into());
         }
-        PipelineError::ChangelogLost {
-            topic: self.pipeline.topics.changelog.clone(),
-            reason: error.to_string(),
-        }
+        self.doubt_changelog(&error.to_string());
+        Ok(())
     }
 }
 
@@ -184,8 +198,7 @@ pub(super) fn begin_tail(pipeline: &Pipeline, behind: &[i64]) -> Result<Option<T
             Err(error) => {
                 warn!(%error, "the changelog cannot be read yet");
                 pipeline.status.set(Obstacle::Brokers, format!("the brokers do not answer ({error})"));
-                let wait = tokio::time::sleep(Duration::from_millis(500));
-                pipeline.runtime.block_on(pipeline.stop.run_until_cancelled(wait));
+                pipeline.pause(Duration::from_millis(500));
             }
         }
     }
@@ -250,6 +263,12 @@ fn take(
                 partition.last_writer = Some(barrier.transactional_id);
             }
         }
+        Some(Key::Identity) => {
+            if let Some(identity) = Identity::parse(record.payload()) {
+                check_source(pipeline, identity)?;
+                partition.identity = record.payload().map(|value| (record.offset(), value.to_vec()));
+            }
+        }
         None => warn!(
             partition = index,
             offset = record.offset(),
@@ -257,6 +276,19 @@ fn take(
         ),
     }
     Ok(())
+}
+
+/// The changelog must go with the events topic: else the first events would be taken for processed ones.
+fn check_source(pipeline: &Pipeline, Identity { source, .. }: Identity) -> Result<(), PipelineError> {
+    let topics = &pipeline.topics;
+    if source == topics.events {
+        return Ok(());
+    }
+    Err(PipelineError::OtherSource {
+        topic: topics.changelog.clone(),
+        source_topic: source,
+        events: topics.events.clone(),
+    })
 }
 
 /// Decodes a value of the changelog, however long the registry is away. `None` if it was told to stop.
@@ -287,8 +319,7 @@ fn decode(
                 warn!(schema_id = id, %outage, ?wait, "waiting for the schema registry");
                 pipeline.status.set(Obstacle::Registry, outage.to_string());
                 pipeline.status.beat();
-                let wait = pipeline.stop.run_until_cancelled(tokio::time::sleep(wait));
-                if pipeline.runtime.block_on(wait).is_none() {
+                if !pipeline.pause(wait) {
                     return Ok(None);
                 }
             }

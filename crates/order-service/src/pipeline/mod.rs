@@ -10,6 +10,7 @@
 mod backlog;
 mod batch;
 mod decide;
+mod doubt;
 mod error;
 mod follow;
 mod partition;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::backlog::Backlog;
+use self::doubt::Doubt;
 pub(crate) use self::error::PipelineError;
 use self::partition::Partition;
 use self::rebalance::{GroupContext, StartOffsets};
@@ -56,6 +58,10 @@ const IDLE_POLL: Duration = Duration::from_millis(1);
 
 /// How long records are collected for one batch while more of them are there.
 const COLLECT_TIME: Duration = Duration::from_millis(50);
+
+/// A consumer that was told that its offset is not in the log is replaced after this, and so joins the group again: a
+/// stale leader would have it do so all the time.
+const SESSION_PAUSE: Duration = Duration::from_secs(1);
 
 /// So many polls are between two looks at the clock: a look costs nearly as much as a poll.
 const CLOCK_INTERVAL: usize = 64;
@@ -186,6 +192,10 @@ struct Worker {
     pipeline: Pipeline,
     schemas: Schemas,
     tail: Tail,
+    /// Whether the changelog is what it was, while that is in doubt: then the tail cannot go on.
+    changelog_doubt: Option<Doubt>,
+    /// Whether the events topic is what it was, while that is in doubt.
+    events_doubt: Option<Doubt>,
     /// Since when something is expected of the tail and does not come.
     silent_since: Option<Instant>,
     /// Where each partition of the events ended when the tail was last replaced.
@@ -224,6 +234,19 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// Waits. False if it was told to stop meanwhile.
+    fn pause(&self, pause: Duration) -> bool {
+        pause_on(&self.runtime, &self.stop, pause)
+    }
+}
+
+/// The timer has to be made inside of the runtime, which the pipeline's thread is not.
+fn pause_on(runtime: &Handle, stop: &CancellationToken, pause: Duration) -> bool {
+    let timer = async { tokio::time::sleep(pause).await };
+    runtime.block_on(stop.run_until_cancelled(timer)).is_some()
+}
+
 impl Worker {
     /// Works with one consumer for as long as that one works.
     fn session(&mut self) -> Result<(), PipelineError> {
@@ -239,6 +262,7 @@ impl Worker {
                 self.give_back_all(&mut backlog)?;
                 break;
             }
+            self.settle_doubts()?;
             self.follow()?;
             self.renew_tail()?;
             self.ensure_writer()?;
@@ -278,6 +302,7 @@ impl Worker {
                 Some(Err(error)) => match error.rdkafka_error_code() {
                     Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                         self.find_log_starts(consumer)?;
+                        self.pipeline.pause(SESSION_PAUSE);
                         return Ok(false);
                     }
                     Some(Code::Fatal | Code::FencedInstanceId) => {
@@ -404,4 +429,18 @@ fn now() -> i64 {
 /// The number of a partition, as Kafka counts.
 fn number(partition: usize) -> i32 {
     i32::try_from(partition).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_outside_of_the_runtime_can_wait_until_it_is_told_to_stop() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
+        let stop = CancellationToken::new();
+        assert!(pause_on(runtime.handle(), &stop, Duration::from_millis(1)));
+        stop.cancel();
+        assert!(!pause_on(runtime.handle(), &stop, Duration::from_secs(3600)));
+    }
 }

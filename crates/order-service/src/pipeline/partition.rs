@@ -60,6 +60,8 @@ pub(super) struct Partition {
     pub(super) progress: Option<Progress>,
     /// Who wrote the last barrier that was read.
     pub(super) last_writer: Option<String>,
+    /// The offset and the value of the record that identifies the changelog; partition 0 has it.
+    pub(super) identity: Option<(i64, Vec<u8>)>,
     /// When to ask again where it begins and ends, if its leader did not answer.
     pub(super) ask_again_at: Option<Instant>,
     /// The schema without which the next record cannot be read.
@@ -84,6 +86,7 @@ impl Partition {
             known: -1,
             progress: None,
             last_writer: None,
+            identity: None,
             ask_again_at: None,
             waits_for: None,
             unwritten: false,

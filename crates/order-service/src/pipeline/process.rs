@@ -12,8 +12,9 @@ use tracing::{debug, error, warn};
 
 use super::backlog::Backlog;
 use super::batch::PartitionBatch;
+use super::partition::Partition;
 use super::{GroupConsumer, PipelineError, Worker, number};
-use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow};
+use crate::changelog::{ChangelogCodec, ChangelogEntry, Identity, Key, OutcomeWindow};
 use crate::config::Guarantee;
 use crate::dead_letters::{self, Bounds, Tally};
 use crate::status::Obstacle;
@@ -27,7 +28,12 @@ struct Ready {
     /// Windows of outcomes, encoded; `None` deletes one.
     windows: Vec<(i64, Option<Vec<u8>>)>,
     progress: Vec<u8>,
+    /// What identifies the changelog, if that has nothing of the kind.
+    identity: Option<Vec<u8>>,
 }
+
+/// The number of the record that identifies the changelog; all others have their partition's.
+const IDENTITY: usize = usize::MAX - 1;
 
 /// Why nothing of a batch was committed.
 enum Stopped {
@@ -35,6 +41,8 @@ enum Stopped {
     Failed(Failure),
     /// The dead letters could not be written, and so the transaction failed.
     LettersRefused(Failure),
+    /// New records got offsets that the changelog had given before, for this reason, and so the transaction was aborted.
+    OtherChangelog(String, Failure),
     /// The pipeline cannot go on.
     Error(PipelineError),
 }
@@ -69,6 +77,7 @@ impl Worker {
         match written {
             Ok(_) if ready.is_empty() => return Ok(()),
             Ok(written) => {
+                self.note_identity(&written, &ready);
                 self.pipeline.metrics.committed(began.elapsed());
                 for ready in ready {
                     self.window.note(ready.batch.tally, began);
@@ -87,6 +96,10 @@ impl Worker {
             Err(Stopped::LettersRefused(failure)) => {
                 let topic = &self.pipeline.topics.dead_letters;
                 self.failed(&format!("dead letters cannot be written to {topic}"), failure)?;
+            }
+            Err(Stopped::OtherChangelog(reason, failure)) => {
+                self.doubt_changelog(&reason);
+                self.failed(&reason, failure)?;
             }
             Err(Stopped::Error(error)) => return Err(error),
         }
@@ -150,7 +163,15 @@ impl Worker {
             windows.extend(stale.into_iter().map(|first| (first, None)));
         }
         let progress = encoded(codec, ChangelogEntry::Progress(batch.progress))?;
-        Ok(Ready { batch, states, windows, progress })
+        let identity = self
+            .lacks_identity(batch.partition)
+            .then(|| Identity::new(&self.pipeline.topics.events).to_bytes());
+        Ok(Ready { batch, states, windows, progress, identity })
+    }
+
+    /// Whether this is the partition whose changelog has what identifies it, and it is not there yet.
+    pub(super) fn lacks_identity(&self, index: usize) -> bool {
+        index == 0 && self.partitions[index].identity.is_none()
     }
 
     /// Commits what was sent, and the consumed offsets with it.
@@ -171,10 +192,10 @@ impl Worker {
             offsets.add_partition_offset(&self.pipeline.topics.events, number(batch.partition), next)?;
         }
         let written = writer.delivered().map_err(|error| writer.give_up(error))?;
-        if let Err(lost) = self.check_same_changelog(&written) {
+        if let Some(reason) = self.seems_another_changelog(&written) {
             // Without its progress record, the next start builds the orders again from the events.
-            writer.abort();
-            return Err(lost.into());
+            let failure = writer.give_up(KafkaError::MessageProduction(Code::NoOffset));
+            return Err(Stopped::OtherChangelog(reason, failure));
         }
         if self.pipeline.settings.processing_guarantee == Guarantee::ExactlyOnce {
             writer.commit(Some((offsets, group)))?;
@@ -214,6 +235,10 @@ impl Worker {
             let key = Key::Outcomes(*first).as_text();
             writer.send(topic, partition, Some(key.as_bytes()), window.as_deref(), None, None)?;
         }
+        if let Some(identity) = &ready.identity {
+            let key = Key::Identity.as_text();
+            writer.send(topic, partition, Some(key.as_bytes()), Some(identity), None, Some(IDENTITY))?;
+        }
         let (key, progress) = (Key::Progress.as_text(), Some(ready.progress.as_slice()));
         writer.send(topic, partition, Some(key.as_bytes()), progress, None, Some(index))
     }
@@ -230,27 +255,30 @@ impl Worker {
         self.flooded = Some(bounds);
     }
 
-    /// A changelog in which new records lie before older ones is another one: what the older ones said is gone.
-    pub(super) fn check_same_changelog(&self, written: &[Delivered]) -> Result<(), PipelineError> {
-        for (partition, offset) in written {
-            let known = self.partitions[*partition].known;
-            if *offset <= known {
-                return Err(PipelineError::ChangelogLost {
-                    topic: self.pipeline.topics.changelog.clone(),
-                    reason: format!(
-                        "partition {partition} was known up to {known}, a new record got {offset}"
-                    ),
-                });
-            }
-        }
-        Ok(())
+    /// Why the changelog seems to be another one, if so: new records lie before older ones, and what those said is gone.
+    pub(super) fn seems_another_changelog(&self, written: &[Delivered]) -> Option<String> {
+        written.iter().find_map(|(index, offset)| {
+            let Partition { known, .. } = self.partitions.get(*index)?;
+            (offset <= known)
+                .then(|| format!("partition {index} was known up to {known}, a new record got {offset}"))
+        })
     }
 
     /// Notes up to where this instance has written each changelog partition itself.
     fn note_written(&mut self, written: &[Delivered]) {
         for (index, offset) in written {
-            let partition = &mut self.partitions[*index];
-            partition.known = partition.known.max(*offset);
+            if let Some(partition) = self.partitions.get_mut(*index) {
+                partition.known = partition.known.max(*offset);
+            }
+        }
+    }
+
+    /// Notes where the record is that identifies the changelog, if it was written just now.
+    fn note_identity(&mut self, written: &[Delivered], ready: &[Ready]) {
+        let offset = written.iter().find_map(|(number, offset)| (*number == IDENTITY).then_some(*offset));
+        let value = ready.iter().find_map(|ready| ready.identity.clone());
+        if let Some(identity) = offset.zip(value) {
+            self.partitions[0].identity = Some(identity);
         }
     }
 

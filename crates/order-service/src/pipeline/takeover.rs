@@ -108,7 +108,8 @@ impl Worker {
         consumer: &GroupConsumer,
         backlog: &mut Backlog<'_>,
     ) -> Result<(), PipelineError> {
-        if Instant::now() < self.retry_at {
+        // While it is in doubt what the changelog is, no barrier is read back.
+        if Instant::now() < self.retry_at || self.changelog_doubt.is_some() {
             return Ok(());
         }
         self.write_barriers()?;
@@ -162,7 +163,10 @@ impl Worker {
         });
         match written {
             Ok(written) => {
-                self.check_same_changelog(&written)?;
+                if let Some(reason) = self.seems_another_changelog(&written) {
+                    self.doubt_changelog(&reason);
+                    return Ok(());
+                }
                 for (index, offset) in written {
                     let since = Instant::now();
                     self.partitions[index].role = Role::AwaitsBarrier { offset, since };
@@ -224,11 +228,16 @@ impl Worker {
                 return Ok(false);
             }
         };
-        let progress = self.checked_progress(index, start, end)?;
+        if self.seems_made_anew(index, end) {
+            return Ok(false);
+        }
+        let progress = self.checked_progress(index, start);
         self.tail.leave(number(index))?;
         let before = self.partitions[index].progress.replace(progress);
         // What is lost must be known to the other instances, and to who asks for what became of it.
-        self.partitions[index].unwritten = before.is_some_and(|before| before != progress);
+        // A changelog that has no identity yet gets one.
+        self.partitions[index].unwritten =
+            before.is_some_and(|before| before != progress) || self.lacks_identity(index);
         self.partitions[index].role = Role::Active;
         self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(progress.next_offset);
         for order_id in self.pipeline.view.store.early(index) {
@@ -246,14 +255,13 @@ impl Worker {
         Ok(true)
     }
 
-    /// The progress of a partition, held against where its log begins and ends.
-    fn checked_progress(&self, index: usize, start: i64, end: i64) -> Result<Progress, PipelineError> {
+    /// The progress of a partition, held against where its log begins.
+    fn checked_progress(&self, index: usize, start: i64) -> Progress {
         let Some(progress) = self.partitions[index].progress else {
-            return Ok(Progress { next_offset: start, outcomes_from: start, lost: 0 });
+            return Progress { next_offset: start, outcomes_from: start, lost: 0 };
         };
-        self.check_not_made_anew(index, progress, end)?;
         if progress.next_offset >= start {
-            return Ok(progress);
+            return progress;
         }
         let lost = start - progress.next_offset;
         error!(
@@ -264,35 +272,36 @@ impl Worker {
             "events were deleted from the topic before they were processed (retention); going on behind them"
         );
         self.pipeline.metrics.lost(lost);
-        Ok(Progress { next_offset: start, outcomes_from: start, lost: progress.lost + lost })
+        Progress { next_offset: start, outcomes_from: start, lost: progress.lost + lost }
     }
 
-    /// A topic with fewer events than were processed is another topic.
-    fn check_not_made_anew(&self, index: usize, progress: Progress, end: i64) -> Result<(), PipelineError> {
-        if progress.next_offset <= end {
-            return Ok(());
+    /// Whether a broker says that a partition has fewer events than were processed. Then it is another topic, or the
+    /// broker is not up to date.
+    fn seems_made_anew(&mut self, index: usize, end: i64) -> bool {
+        let processed = self.partitions[index].progress.map_or(0, |progress| progress.next_offset);
+        if processed > end {
+            self.doubt_events(&format!(
+                "partition {index} ends before offset {processed}, up to which it is processed: at {end}"
+            ));
         }
-        Err(PipelineError::EventsMadeAnew {
-            topic: self.pipeline.topics.events.clone(),
-            partition: number(index),
-            end,
-            processed: progress.next_offset,
-            changelog: self.pipeline.topics.changelog.clone(),
-        })
+        processed > end
     }
 
     /// The consumer asked for an offset that is not in the log any more, and does not fetch that partition
     /// again: the next consumer begins where the log does. What is lost by that is found out when the partition
     /// is taken over.
-    pub(super) fn find_log_starts(&self, consumer: &GroupConsumer) -> Result<(), PipelineError> {
-        for index in (0..self.partitions.len()).filter(|index| self.partitions[*index].is_ours()) {
+    pub(super) fn find_log_starts(&mut self, consumer: &GroupConsumer) -> Result<(), PipelineError> {
+        for index in 0..self.partitions.len() {
+            if !self.partitions[index].is_ours() {
+                continue;
+            }
             let topic = &self.pipeline.topics.events;
             self.pipeline.status.beat();
             let Ok((start, end)) = consumer.fetch_watermarks(topic, number(index), WATERMARK_TIMEOUT) else {
                 continue;
             };
-            if let Some(progress) = self.partitions[index].progress {
-                self.check_not_made_anew(index, progress, end)?;
+            if self.seems_made_anew(index, end) {
+                continue;
             }
             let mut offsets = self.start_offsets.lock().unwrap_or_else(PoisonError::into_inner);
             offsets[index] = offsets[index].max(Some(start));
