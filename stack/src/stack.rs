@@ -10,7 +10,7 @@ use crate::error::StackError;
 use crate::identity::ProcessId;
 use crate::installation::Installation;
 use crate::launch::Lifetime;
-use crate::layout::Layout;
+use crate::layout::{BROKER_DATA, Layout};
 use crate::lock::FileLock;
 use crate::logfile::LogFile;
 use crate::ports;
@@ -90,6 +90,11 @@ impl Stack {
     /// The Kafka broker.
     pub fn broker(&self) -> &Server {
         &self.broker
+    }
+
+    /// Where the broker keeps its logs: a folder for each partition.
+    pub fn broker_data(&self) -> PathBuf {
+        self.data_dir.join(BROKER_DATA)
     }
 
     /// The schema registry.

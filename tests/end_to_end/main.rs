@@ -9,6 +9,7 @@ mod bad_records;
 mod boot;
 mod broker_outage;
 mod conformance;
+mod corrupt_log;
 mod dead_letter_cases;
 mod dead_letters;
 mod documents;
