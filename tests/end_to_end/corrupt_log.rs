@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use end_to_end_tests::checker::{Checker, Times};
 use end_to_end_tests::{Load, Service, Topic, World, eventually};
@@ -16,14 +17,22 @@ fn segment(world: &World, topic: &Topic) -> PathBuf {
     world.stack().broker_data().join(format!("{}-0/00000000000000000000.log", topic.name()))
 }
 
-/// Changes the first byte of the compressed records of the second batch of a segment; doing it again mends it.
+/// Changes the first byte of the records of the second batch of a segment that is compressed; doing it again mends it.
 fn flip_a_byte(segment: &PathBuf) {
     let mut bytes = fs::read(segment).unwrap();
-    // A batch: its first offset (8 bytes), its length behind that (4 bytes), ..., at byte 61 its records.
-    let length = u32::from_be_bytes(bytes[8..12].try_into().unwrap());
-    let second = 12 + usize::try_from(length).unwrap();
-    assert!(second + 61 < bytes.len(), "there is no second batch");
-    bytes[second + 61] ^= 0xff;
+    // A batch: its first offset (8 bytes), its length behind that (4), ..., at byte 21 its attributes, at byte 61 its
+    // records. The lowest three bits of the attributes are the compression.
+    let (mut batch, mut compressed) = (0, 0);
+    loop {
+        assert!(batch + 61 < bytes.len(), "there is no second batch");
+        compressed += usize::from(bytes[batch + 22] & 7 != 0);
+        if compressed == 2 {
+            break;
+        }
+        let length = u32::from_be_bytes(bytes[batch + 8..batch + 12].try_into().unwrap());
+        batch += 12 + usize::try_from(length).unwrap();
+    }
+    bytes[batch + 61] ^= 0xff;
     fs::write(segment, bytes).unwrap();
 }
 
@@ -33,6 +42,7 @@ fn flip_while_stopped(world: &World, topic: &Topic) {
         world.stack().broker().stop().unwrap();
         flip_a_byte(&segment(world, topic));
         world.stack().broker().start().unwrap();
+        world.stack().broker().wait_ready(Duration::from_secs(60)).unwrap();
     });
 }
 

@@ -26,6 +26,7 @@ mod permissions;
 mod raw_sockets;
 mod record_format;
 mod redrive;
+mod registry_nodes;
 mod registry_outage;
 mod restarts;
 mod seeds;
