@@ -76,8 +76,10 @@ pub enum PropertyError {
     },
 }
 
-/// Properties that have a setting of their own: `KAFKA_BOOTSTRAP_SERVERS`, and `INSTANCE_ID` of order-service.
-const OWN: [&str; 3] = ["bootstrap.servers", "transactional.id", "group.instance.id"];
+/// Properties that have a setting of their own (`KAFKA_BOOTSTRAP_SERVERS`, and `INSTANCE_ID` of order-service), or that
+/// would take away what the services live on: an event's offset comes with its delivery report.
+const OWN: [&str; 4] =
+    ["bootstrap.servers", "transactional.id", "group.instance.id", "delivery.report.only.error"];
 
 /// The second names of librdkafka's properties, and the ones that are used here (librdkafka, `CONFIGURATION.md`). Set
 /// under both, it would be chance which one counts.

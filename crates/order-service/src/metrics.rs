@@ -31,6 +31,11 @@ struct ResultLabel {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TopicLabel {
+    topic: String,
+}
+
 /// The outcomes of a batch; they count when it is committed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -74,6 +79,7 @@ pub(crate) struct EventMetrics {
     transactions: Family<ResultLabel, Counter>,
     transaction_duration: Histogram,
     lost: Counter,
+    unreadable: Family<TopicLabel, Counter>,
     retried: Counter,
     flooded: Gauge,
 }
@@ -87,6 +93,7 @@ impl EventMetrics {
             transactions: Family::default(),
             transaction_duration: Histogram::new(TRANSACTION_BUCKETS),
             lost: Counter::default(),
+            unreadable: Family::default(),
             retried: Counter::default(),
             flooded: Gauge::default(),
         };
@@ -111,6 +118,11 @@ impl EventMetrics {
             "order_events_lost",
             "Events that retention took before they were processed",
             metrics.lost.clone(),
+        );
+        registry.register(
+            "order_unreadable_fetches",
+            "Answers of brokers with records that are damaged, by topic",
+            metrics.unreadable.clone(),
         );
         registry.register(
             "order_events_retried",
@@ -155,6 +167,10 @@ impl EventMetrics {
 
     pub(crate) fn flooded(&self) {
         self.flooded.set(1);
+    }
+
+    pub(crate) fn unreadable(&self, topic: &str) {
+        self.unreadable.get_or_create(&TopicLabel { topic: topic.to_owned() }).inc();
     }
 
     pub(crate) fn lost(&self, events: i64) {

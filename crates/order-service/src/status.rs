@@ -21,6 +21,8 @@ pub enum Obstacle {
     Changelog,
     /// A broker answers as if the events topic were shorter than it was.
     Events,
+    /// A topic has records that cannot be read.
+    Damage,
     /// Transactions fail.
     Transactions,
     /// The registry does not answer, and a record needs it.

@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     Aborted(KafkaError),
     /// It may have been committed, or another producer has taken over: a new producer and a barrier tell.
     Unknown(KafkaError),
+    /// The same, and librdkafka does not come back from a call: threads and queues of the producer stay.
+    LeftBehind(KafkaError),
 }
 
 /// The settings of the producer.
@@ -157,7 +159,7 @@ impl Writer {
             Ok(result) => result.map_err(|error| self.give_up(error)),
             Err(_) => {
                 warn!("librdkafka does not come back from sending offsets; its producer is left behind");
-                Err(Failure::Unknown(KafkaError::ConsumerCommit(Code::OperationTimedOut)))
+                Err(Failure::LeftBehind(KafkaError::ConsumerCommit(Code::OperationTimedOut)))
             }
         }
     }
@@ -385,7 +387,7 @@ mod tests {
         cluster.broker_down(COORDINATOR).unwrap();
         let began = Instant::now();
         let failure = transaction(&writer, group()).unwrap_err();
-        assert!(matches!(failure, Failure::Unknown(_)), "{failure:?}");
+        assert!(matches!(failure, Failure::LeftBehind(_)), "{failure:?}");
         assert!(began.elapsed() < 3 * OFFSETS_TIMEOUT, "{:?}", began.elapsed());
 
         cluster.broker_up(COORDINATOR).unwrap();

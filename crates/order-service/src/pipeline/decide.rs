@@ -37,7 +37,7 @@ impl Worker {
         let partition = &mut self.partitions[index];
         batch.must_be_written = partition.unwritten;
         partition.waits_for = None;
-        for record in backlog.of(index).iter().take(self.batch_limit) {
+        for record in backlog.of(index).iter().take(self.batch_limit.get()) {
             if self.is_flooded_by(before + batch.tally) || !self.fold_record(index, record, &mut batch)? {
                 // The rest of the partition waits.
                 return Ok(batch);
@@ -118,7 +118,8 @@ impl Worker {
         };
         let (mut pointless, mut is_all) = (Vec::new(), true);
         for timer in partition.timers.iter().take_while(|(give_up_at, _)| *give_up_at <= at) {
-            if batch.letters.len() >= *batch_limit || window.reached_with(before + batch.tally).is_some() {
+            if batch.letters.len() >= batch_limit.get() || window.reached_with(before + batch.tally).is_some()
+            {
                 is_all = false;
                 break;
             }

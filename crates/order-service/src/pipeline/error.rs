@@ -94,6 +94,14 @@ pub enum PipelineError {
         /// The name.
         instance_id: String,
     },
+    /// A defect of librdkafka (librdkafka#5511) came up again and again.
+    #[error(
+        "librdkafka did not come back from {producers} transactions; only a restart gives their memory back"
+    )]
+    LeftBehind {
+        /// How many producers it has kept.
+        producers: usize,
+    },
     /// A state that this program made cannot be encoded.
     #[error("a defect: {0}")]
     Encode(#[from] EncodeError),

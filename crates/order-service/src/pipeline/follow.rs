@@ -12,8 +12,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use tracing::{debug, info, warn};
 
+use super::batch_limit::BatchLimit;
+use super::damaged::is_damaged;
 use super::partition::{Partition, Role};
-use super::schemas::Schemas;
+use super::schemas::{NODES_PAUSE, NodesLag, Schemas};
 use super::tail::{News, Tail};
 use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
 use crate::changelog::{ChangelogEntry, Identity, Key};
@@ -48,12 +50,14 @@ impl Worker {
             tail,
             changelog_doubt: None,
             events_doubt: None,
+            damaged_at: None,
             silent_since: None,
             renewed_at: vec![-1; count],
             partitions: (0..count).map(|_| Partition::new()).collect(),
             start_offsets: Arc::new(Mutex::new(vec![None; count])),
             writer: None,
-            batch_limit: pipeline.settings.batch_max_events,
+            left_behind: 0,
+            batch_limit: BatchLimit::new(pipeline.settings.batch_max_events),
             window: Window::new(pipeline.settings.dlq_limit),
             flooded: None,
             first_to_activate: 0,
@@ -69,6 +73,7 @@ impl Worker {
             }
             worker.pipeline.status.beat();
             worker.settle_doubts()?;
+            worker.forget_damage();
             if worker.changelog_doubt.is_some() {
                 worker.pipeline.pause(RESTORE_POLL);
             }
@@ -175,8 +180,14 @@ impl Worker {
         })
     }
 
-    /// A broker says that there is no such topic or offset, which may not be true.
+    /// A broker says that there is no such topic or offset, which may not be true; or it has sent what cannot be read,
+    /// for which the tail asks again.
     fn cannot_follow(&mut self, error: &KafkaError) -> Result<(), PipelineError> {
+        if error.rdkafka_error_code().is_some_and(is_damaged) {
+            let topic = self.pipeline.topics.changelog.clone();
+            self.tell_damage(&topic, error);
+            return Ok(());
+        }
         if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) {
             return Err(NotAllowed::topic("read", &self.pipeline.topics.changelog).into());
         }
@@ -302,7 +313,7 @@ fn decode(
         offset: record.offset(),
         reason,
     };
-    let mut backoff = outage_backoff();
+    let (mut backoff, mut lag) = (outage_backoff(), NodesLag::default());
     loop {
         let id = match pipeline.changelog.decode(record.payload()) {
             Ok(entry) => return Ok(Some(entry)),
@@ -312,6 +323,11 @@ fn decode(
         match pipeline.runtime.block_on(pipeline.changelog.fetch_schema(id)) {
             Ok(()) => {
                 pipeline.status.clear(Obstacle::Registry);
+            }
+            Err(FetchError::Permanent(reason)) if lag.may_explain(&reason) => {
+                if !pipeline.pause(NODES_PAUSE) {
+                    return Ok(None);
+                }
             }
             Err(FetchError::Permanent(reason)) => return Err(unreadable(reason)),
             Err(FetchError::Unavailable(outage)) => {

@@ -9,6 +9,8 @@
 
 mod backlog;
 mod batch;
+mod batch_limit;
+mod damaged;
 mod decide;
 mod doubt;
 mod error;
@@ -37,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::backlog::Backlog;
+use self::batch_limit::BatchLimit;
 use self::doubt::Doubt;
 pub(crate) use self::error::PipelineError;
 use self::partition::Partition;
@@ -140,6 +143,7 @@ fn group_config(
         ("enable.auto.offset.store", "false"),
         ("isolation.level", "read_committed"),
         ("auto.offset.reset", "error"),
+        ("check.crcs", "false"),
     ];
     kafka.client(
         &[
@@ -196,6 +200,8 @@ struct Worker {
     changelog_doubt: Option<Doubt>,
     /// Whether the events topic is what it was, while that is in doubt.
     events_doubt: Option<Doubt>,
+    /// When records came last that cannot be read.
+    damaged_at: Option<Instant>,
     /// Since when something is expected of the tail and does not come.
     silent_since: Option<Instant>,
     /// Where each partition of the events ended when the tail was last replaced.
@@ -204,9 +210,11 @@ struct Worker {
     start_offsets: StartOffsets,
     /// `None` while there is none that could be used.
     writer: Option<Writer>,
+    /// How many producers were left behind, since librdkafka did not come back from a call.
+    left_behind: usize,
     /// How many events of a partition are processed at once: fewer after a failure, which may be that they are too
     /// many to be delivered in time.
-    batch_limit: usize,
+    batch_limit: BatchLimit,
     /// What became dead letters lately.
     window: Window,
     /// The limit on dead letters, once it was reached: nothing more is processed.
@@ -263,6 +271,7 @@ impl Worker {
                 break;
             }
             self.settle_doubts()?;
+            self.forget_damage();
             self.follow()?;
             self.renew_tail()?;
             self.ensure_writer()?;
@@ -309,6 +318,10 @@ impl Worker {
                         return self.lost_consumer(&error).map(|()| false);
                     }
                     Some(code) if permission::is_missing(code) => return Err(self.not_allowed(code).into()),
+                    Some(code) if damaged::is_damaged(code) => {
+                        let topic = self.pipeline.topics.events.clone();
+                        self.tell_damage(&topic, &error);
+                    }
                     _ => debug!(%error, "poll failed; librdkafka tries again"),
                 },
             }

@@ -85,7 +85,7 @@ impl Worker {
                 }
                 self.note_written(&written);
                 self.went_well();
-                self.batch_limit = (self.batch_limit * 2).min(self.pipeline.settings.batch_max_events);
+                self.batch_limit.grow();
                 if let Some(bounds) = self.window.reached_with(Tally::default()) {
                     self.stop_flood(bounds);
                 }
@@ -183,7 +183,9 @@ impl Worker {
     ) -> Result<Vec<Delivered>, Stopped> {
         // Fresh for every transaction: the generation changes with each rebalance, and the broker refuses an
         // old one. That is what fences an instance that has lost its partitions.
-        let Some(group) = consumer.group_metadata() else {
+        // One that has lost all of them may have no generation, which the broker does not check (KAFKA-9365).
+        let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost());
+        let Some(group) = group else {
             return Err(writer.give_up(KafkaError::ConsumerCommit(Code::UnknownMemberId)).into());
         };
         let mut offsets = TopicPartitionList::with_capacity(ready.len());

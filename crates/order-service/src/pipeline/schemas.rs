@@ -10,13 +10,37 @@ use order_events::codec::Undecodable;
 use order_events::registry::{FetchError, SchemaId, outage_backoff};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::status::{Obstacle, Status};
 
 /// A registry's final "no" is asked for again after this long: a flood of records with one bad id asks once,
 /// and an id that was registered late is found all the same.
 const NO_LASTS: Duration = Duration::from_secs(5);
+
+/// A registry of several nodes: one of them may know a schema so much later than another.
+const NODES_LAG: Duration = Duration::from_secs(5);
+
+/// So often a registry is asked meanwhile.
+pub(super) const NODES_PAUSE: Duration = Duration::from_millis(500);
+
+/// Whether a registry's "I do not know it" may be the answer of a node that is behind.
+#[derive(Default)]
+pub(super) struct NodesLag(Option<Instant>);
+
+impl NodesLag {
+    /// Whether to ask again.
+    pub(super) fn may_explain(&mut self, reason: &Undecodable) -> bool {
+        let Undecodable::UnknownSchema { id } = reason else { return false };
+        if self.0.is_none() {
+            info!(
+                schema_id = id,
+                "the registry does not know this schema; asking again, in case a node is behind"
+            );
+        }
+        self.0.get_or_insert_with(Instant::now).elapsed() < NODES_LAG
+    }
+}
 
 /// Fetches schemas in the background.
 #[derive(Clone)]
@@ -60,10 +84,14 @@ impl Schemas {
     }
 
     async fn fetch(self, id: SchemaId) {
-        let mut backoff = outage_backoff();
+        let (mut backoff, mut lag) = (outage_backoff(), NodesLag::default());
         let answer = loop {
             let outage = match self.codec.fetch_schema(id).await {
                 Ok(()) => break None,
+                Err(FetchError::Permanent(reason)) if lag.may_explain(&reason) => {
+                    tokio::time::sleep(NODES_PAUSE).await;
+                    continue;
+                }
                 Err(FetchError::Permanent(reason)) => break Some(reason),
                 Err(FetchError::Unavailable(outage)) => outage,
             };

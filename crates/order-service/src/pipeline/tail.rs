@@ -31,6 +31,8 @@ pub(super) fn client_config(kafka: &KafkaConfig, group: &str) -> Result<ClientCo
             ("enable.partition.eof", "true"),
             ("isolation.level", "read_committed"),
             ("auto.offset.reset", "error"),
+            // See the module `damaged`.
+            ("check.crcs", "false"),
         ],
     )
 }
@@ -125,6 +127,9 @@ fn is_passing(error: &KafkaError) -> bool {
                 | Code::OffsetOutOfRange
                 | Code::AutoOffsetReset
                 | Code::TopicAuthorizationFailed
+                | Code::BadMessage
+                | Code::BadCompression
+                | Code::InvalidMessage
         )
     )
 }

@@ -17,6 +17,9 @@ use crate::writer::{Failure, Writer};
 /// When a barrier is not read back after this long, the open transaction of a dead writer stands before it.
 const BARRIER_PATIENCE: Duration = Duration::from_millis(500);
 
+/// So many producers may be left behind in librdkafka, each with some threads and up to 256 MiB of queue.
+const MOST_LEFT_BEHIND: usize = 20;
+
 /// How long a broker may take to tell where a partition begins and ends; and when it is asked again.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(1);
 const WATERMARK_PAUSE: Duration = Duration::from_secs(2);
@@ -96,7 +99,7 @@ impl Worker {
                 self.deactivate(index, Role::NeedsBarrier)?;
             }
         }
-        self.batch_limit = (self.batch_limit / 2).max(1);
+        self.batch_limit.shrink();
         self.pipeline.metrics.failed("unknown");
         self.went_wrong("the outcome of a transaction is unknown", error);
         Ok(())
@@ -315,12 +318,20 @@ impl Worker {
         match failure {
             Failure::Aborted(error) => {
                 self.writer = None;
-                self.batch_limit = (self.batch_limit / 2).max(1);
+                self.batch_limit.shrink();
                 self.pipeline.metrics.failed("aborted");
                 self.went_wrong(what, &error);
                 Ok(())
             }
             Failure::Unknown(error) => self.lose_writer(&error),
+            Failure::LeftBehind(error) => {
+                self.pipeline.metrics.failed("left_behind");
+                self.left_behind += 1;
+                if self.left_behind >= MOST_LEFT_BEHIND {
+                    return Err(PipelineError::LeftBehind { producers: self.left_behind });
+                }
+                self.lose_writer(&error)
+            }
         }
     }
 }

@@ -74,7 +74,7 @@ impl RedriveError {
     pub(super) fn of_commit(failure: Failure, transactional: bool) -> Self {
         match failure {
             Failure::Aborted(error) => Self::before_commit(error, transactional),
-            Failure::Unknown(error) => Self::InDoubt(error.to_string()),
+            Failure::Unknown(error) | Failure::LeftBehind(error) => Self::InDoubt(error.to_string()),
         }
     }
 }

@@ -31,7 +31,7 @@ impl Topics<'_> {
         request: &RedriveRequest,
     ) -> Result<Vec<Redrive>, RedriveError> {
         let transactional = writer.is_transactional();
-        let not_begun = |(Failure::Aborted(error) | Failure::Unknown(error))| {
+        let not_begun = |(Failure::Aborted(error) | Failure::Unknown(error) | Failure::LeftBehind(error))| {
             RedriveError::before_commit(error, transactional)
         };
         writer.begin().map_err(not_begun)?;
