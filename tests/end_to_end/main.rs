@@ -22,6 +22,7 @@ mod http_examples;
 mod limits;
 mod lost_and_anew;
 mod outcomes;
+mod partitions;
 mod permissions;
 mod raw_sockets;
 mod record_format;
