@@ -21,7 +21,6 @@ use std::time::Instant;
 
 use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
-use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::{WritesHaveKeys, app, server, shutdown};
@@ -76,8 +75,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let watch = shutdown::spawn(&stop, publisher::watch_broker(publisher.clone(), stop.clone()));
 
     let booted = match stop.run_until_cancelled(boot(&config, &publisher)).await {
-        Some(Ok(codec)) => {
-            publisher.begin(codec);
+        Some(Ok((codec, partitions))) => {
+            publisher.begin(codec, partitions);
             info!(topic = config.settings.topics.order_topic, "ready to publish");
             stop.cancelled().await;
             Ok(())
@@ -94,12 +93,12 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     ended.map_err(|_| RunError::TaskLost)
 }
 
-/// Sees to the topic and the schema, however long it takes.
-async fn boot(config: &Config, publisher: &Publisher) -> Result<EventCodec, BootstrapError> {
+/// Sees to the topic and the schema, however long it takes. Gives the number of the topic's partitions, too.
+async fn boot(config: &Config, publisher: &Publisher) -> Result<(EventCodec, i32), BootstrapError> {
     let waiting = |reason: &str| publisher.waits_for(reason);
     let bootstrap = Bootstrap::new(&config.kafka, &config.settings.registry, &waiting)?;
-    let topic = TopicSpec::events(&config.settings.topics);
-    let (_, codec) =
-        tokio::try_join!(bootstrap.topic(&topic), bootstrap.codec(&config.settings.topics.order_topic))?;
-    Ok(codec)
+    let topics = &config.settings.topics;
+    let (partitions, codec) =
+        tokio::try_join!(bootstrap.events(topics), bootstrap.codec(&topics.order_topic))?;
+    Ok((codec, partitions))
 }

@@ -1,12 +1,13 @@
 //! Events to Kafka, each with its delivery report.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use order_events::codec::EncodeError;
 use order_events::config::{KafkaConfig, PropertyError};
 use order_events::headers::EventHeaders;
-use order_events::{ClientLog, EventCodec, OrderEvent, Place, Position, TraceContext};
+use order_events::{ClientLog, EventCodec, OrderEvent, Place, Position, TraceContext, partition_of};
 use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -59,12 +60,44 @@ pub(crate) enum PublishError {
     Encode(Arc<EncodeError>),
 }
 
+/// How many partitions the topic had when the service began to write, and what it was seen to have last. Over another
+/// number, a key has another partition: later events of an order would not be behind its earlier ones.
+#[derive(Debug, Default)]
+struct Partitions {
+    /// 0 until the service begins.
+    at_start: AtomicI32,
+    now: AtomicI32,
+}
+
+impl Partitions {
+    fn begin(&self, partitions: i32) {
+        self.at_start.store(partitions, Ordering::Relaxed);
+        self.now.store(partitions, Ordering::Relaxed);
+    }
+
+    /// The number over which keys are spread.
+    ///
+    /// # Errors
+    /// It changed: what happened, and what to do.
+    fn settled(&self, topic: &str) -> Result<i32, String> {
+        let (had, has) = (self.at_start.load(Ordering::Relaxed), self.now.load(Ordering::Relaxed));
+        if had == has {
+            return Ok(had);
+        }
+        Err(format!(
+            "topic {topic} had {had} partitions when the service started and has {has} now: an order's next events would \
+             not come behind its earlier ones, so nothing is written. See \"More partitions\" in docs/operations.md"
+        ))
+    }
+}
+
 /// Gives events to Kafka. One for the whole service.
 pub(crate) struct Publisher {
     config: ClientConfig,
     producer: RwLock<FutureProducer<ClientLog>>,
     codec: OnceLock<EventCodec>,
     topic: String,
+    partitions: Partitions,
     delivery_timeout: Duration,
     /// Why events cannot be published just now, if they cannot.
     obstacle: watch::Sender<Option<String>>,
@@ -112,14 +145,16 @@ impl Publisher {
             config: config.producer.clone(),
             codec: OnceLock::new(),
             topic: config.settings.topics.order_topic.clone(),
+            partitions: Partitions::default(),
             delivery_timeout: config.settings.orders.delivery_timeout,
             obstacle: watch::Sender::new(Some("starting".to_owned())),
             metrics: PublisherMetrics::register(metrics),
         })
     }
 
-    /// From here on events can be encoded and so published.
-    pub(crate) fn begin(&self, codec: EventCodec) {
+    /// From here on events can be encoded and so published, into a topic of so many partitions.
+    pub(crate) fn begin(&self, codec: EventCodec, partitions: i32) {
+        self.partitions.begin(partitions);
         if self.codec.set(codec).is_ok() {
             self.obstacle.send_replace(None);
         }
@@ -161,6 +196,9 @@ impl Publisher {
         let codec = self.codec.get().ok_or_else(|| {
             PublishError::NotReady(self.obstacle().unwrap_or_else(|| "starting".to_owned()))
         })?;
+        // Chosen here and not by librdkafka, which takes the number of partitions that it happens to know.
+        let partitions = self.partitions.settled(&self.topic).map_err(PublishError::NotReady)?;
+        let partition = partition_of(event.order_id.as_bytes(), partitions);
         let mut value = Vec::with_capacity(256);
         codec.encode(event, &mut value).map_err(|error| PublishError::Encode(Arc::new(error)))?;
         let headers = EventHeaders {
@@ -170,8 +208,11 @@ impl Publisher {
             time: &event.timestamp,
             trace,
         };
-        let record =
-            FutureRecord::to(&self.topic).key(&event.order_id).payload(&value).headers(headers.to_kafka());
+        let record = FutureRecord::to(&self.topic)
+            .partition(partition)
+            .key(&event.order_id)
+            .payload(&value)
+            .headers(headers.to_kafka());
 
         let queued = self.producer.read().unwrap_or_else(PoisonError::into_inner).send_result(record);
         let report = queued.map_err(|(error, _)| self.not_queued(error))?;
@@ -232,7 +273,7 @@ impl Publisher {
         }
     }
 
-    /// Asks the brokers for the topic; they must know a leader of each of its partitions.
+    /// Asks the brokers for the topic. It must have as many partitions as at the start, and a leader of each.
     fn ask_brokers(&self) -> Result<(), String> {
         let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner).clone();
         let servers = || self.config.get("bootstrap.servers").unwrap_or_default();
@@ -242,6 +283,11 @@ impl Publisher {
             .map_err(|error| format!("the brokers at {} do not answer: {error}", servers()))?;
         let topic = metadata.topics().first();
         let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
+        if !partitions.is_empty() {
+            let count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
+            self.partitions.now.store(count, Ordering::Relaxed);
+            self.partitions.settled(&self.topic)?;
+        }
         if partitions.is_empty() || partitions.iter().any(|partition| partition.leader() < 0) {
             return Err(format!("topic {} is not there, or has a partition without a leader", self.topic));
         }
@@ -291,6 +337,18 @@ pub(crate) async fn watch_broker(publisher: Arc<Publisher>, stop: CancellationTo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_that_changes_its_number_of_partitions_gets_no_events_until_it_has_the_old_one() {
+        let partitions = Partitions::default();
+        partitions.begin(3);
+        assert_eq!(partitions.settled("order-events"), Ok(3));
+        partitions.now.store(6, Ordering::Relaxed);
+        let told = partitions.settled("order-events").unwrap_err();
+        assert!(told.contains("order-events had 3 partitions") && told.contains("has 6 now"), "{told}");
+        partitions.now.store(3, Ordering::Relaxed);
+        assert_eq!(partitions.settled("order-events"), Ok(3));
+    }
 
     #[test]
     fn only_what_surely_did_not_arrive_is_told_so() {

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::codec::{AvroRecord, Codec};
 use crate::config::{KafkaConfig, RegistryConfig, TopicArgs};
 use crate::registry::{RegisterError, Registry, RegistryClientError};
-use crate::topics::{TopicError, TopicSpec, Topics};
+use crate::topics::{TopicError, TopicSpec, Topics, check_partitions};
 
 /// Why a service cannot start; waiting would not help.
 #[derive(Debug, Error)]
@@ -63,6 +63,24 @@ impl<'a> Bootstrap<'a> {
         let ensured = (|| self.topics.ensure(spec))
             .retry(backoff())
             .when(|error| matches!(error, TopicError::Unavailable { .. }))
+            .notify(|error, wait| self.tell(error, wait));
+        Ok(ensured.await?)
+    }
+
+    /// Makes the topic of the events unless it is there, and waits until it has as many partitions as are set. Gives
+    /// their number.
+    ///
+    /// # Errors
+    /// The brokers say no.
+    pub async fn events(&self, args: &TopicArgs) -> Result<i32, BootstrapError> {
+        let spec = TopicSpec::events(args);
+        let ask = async || {
+            let partitions = self.topics.ensure(&spec).await?;
+            check_partitions(args, partitions).map(|()| partitions)
+        };
+        let ensured = ask
+            .retry(backoff())
+            .when(|error| matches!(error, TopicError::Unavailable { .. } | TopicError::NotAsSet { .. }))
             .notify(|error, wait| self.tell(error, wait));
         Ok(ensured.await?)
     }

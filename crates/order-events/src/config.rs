@@ -342,14 +342,10 @@ pub struct TopicArgs {
     #[arg(long, env = "ORDER_TOPIC", default_value = "order-events", value_parser = topic_name)]
     pub order_topic: String,
 
-    /// Partitions of a topic that is created at boot; an existing one keeps what it has.
-    #[arg(
-        long,
-        env = "TOPIC_PARTITIONS",
-        default_value_t = 3,
-        value_parser = clap::value_parser!(i32).range(1..=10_000)
-    )]
-    pub topic_partitions: i32,
+    /// The number of partitions of that topic: 3 if it is created at boot and this is not set. If it is set, a topic
+    /// with another number is neither written nor processed.
+    #[arg(long, env = "TOPIC_PARTITIONS", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub topic_partitions: Option<i32>,
 
     /// Copies of a topic that is created at boot; the brokers' own default if it is not set.
     #[arg(long, env = "TOPIC_REPLICATION_FACTOR", value_parser = clap::value_parser!(i32).range(1..=100))]

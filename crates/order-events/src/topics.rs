@@ -35,7 +35,7 @@ impl<'a> TopicSpec<'a> {
     pub fn events(args: &'a TopicArgs) -> Self {
         Self {
             name: &args.order_topic,
-            partitions: args.topic_partitions,
+            partitions: args.topic_partitions.unwrap_or(DEFAULT_PARTITIONS),
             replication_factor: args.topic_replication_factor,
             settings: &[("cleanup.policy", "delete"), ("retention.ms", "604800000")],
         }
@@ -70,6 +70,9 @@ impl<'a> TopicSpec<'a> {
         }
     }
 }
+
+/// Partitions of an events topic that is made without `TOPIC_PARTITIONS`.
+const DEFAULT_PARTITIONS: i32 = 3;
 
 const COMPACT: &str = "compact";
 
@@ -117,6 +120,20 @@ pub enum TopicError {
         /// What the events have.
         needs: i32,
     },
+    /// The events topic has another number of partitions than `TOPIC_PARTITIONS`.
+    #[error(
+        "topic {topic} has {has} partitions, but TOPIC_PARTITIONS={set}: nothing is written to it or processed. Set \
+         TOPIC_PARTITIONS={has} if that is what the topic had from its beginning; if partitions were added to it, see \
+         \"More partitions\" in docs/operations.md"
+    )]
+    NotAsSet {
+        /// The events.
+        topic: String,
+        /// How many it has.
+        has: i32,
+        /// `TOPIC_PARTITIONS`
+        set: i32,
+    },
     /// An ACL is missing.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
@@ -128,6 +145,17 @@ pub enum TopicError {
         /// What the brokers say.
         code: Code,
     },
+}
+
+/// Whether the events topic has as many partitions as `TOPIC_PARTITIONS` says, if it says anything.
+///
+/// # Errors
+/// [`TopicError::NotAsSet`]
+pub fn check_partitions(args: &TopicArgs, has: i32) -> Result<(), TopicError> {
+    match args.topic_partitions {
+        Some(set) if set != has => Err(TopicError::NotAsSet { topic: args.order_topic.clone(), has, set }),
+        _ => Ok(()),
+    }
 }
 
 /// Creates and checks topics.
