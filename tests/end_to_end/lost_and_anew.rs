@@ -131,28 +131,6 @@ async fn an_events_topic_that_is_made_anew_under_a_running_instance_ends_it() {
     assert!(said.lines().last().unwrap().contains("was deleted and recreated"), "{said}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_changelog_of_another_shape_is_refused_at_boot() {
-    let compact = [("cleanup.policy", "compact")];
-    let delete = [("cleanup.policy", "delete")];
-    let both = [("cleanup.policy", "compact,delete")];
-    let cases = [
-        (2, compact, "has 2 partitions, but"),
-        (3, delete, "has cleanup.policy=delete"),
-        (3, both, "has cleanup.policy=compact,delete"),
-    ];
-    for (partitions, settings, expected) in cases {
-        let world = World::shared().await;
-        world.changelog().create(partitions, &settings).await;
-        let (code, said) = world.run_to_end("order-service").await;
-        assert_eq!(code, Some(1), "{said}");
-        let last = said.lines().last().unwrap();
-        assert!(last.starts_with("error: ") && last.contains(expected), "{last}");
-        assert!(last.contains("CONSUMER_GROUP_ID"), "{last}");
-        assert!(block_in_place(|| world.changelog().read()).is_empty(), "nothing was written");
-    }
-}
-
 /// Takes the changelog away from a running instance, which must end by itself; the next one has everything.
 async fn ends_without_its_changelog(lose: impl AsyncFnOnce(Topic)) {
     let world = World::shared().await;
@@ -198,17 +176,6 @@ async fn a_changelog_of_another_topic_is_refused() {
     assert!(last.contains("CONSUMER_GROUP_ID"), "{last}");
     // The message's first advice.
     assert_eq!(count(&world.orders().await).await, u64::from(ORDERS));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn partitions_that_are_added_under_a_running_instance_end_it() {
-    let world = World::shared().await;
-    let service = processed(&world).await;
-    world.events().add_partitions(6).await;
-    let (code, said) = service.end().await;
-    assert_eq!(code, Some(1), "{said}");
-    let last = said.lines().last().unwrap();
-    assert!(last.contains("partitions") && last.contains("CONSUMER_GROUP_ID"), "{last}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,39 @@
 //! The number of partitions: what it was when the topics were made, what the settings say, what it becomes.
 
-use end_to_end_tests::{Service, World, eventually};
+use std::time::Duration;
+
+use end_to_end_tests::{Load, Service, World, eventually};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::task::block_in_place;
+
+const ORDERS: u32 = 100;
+
+/// An instance of a world with so many orders, which are processed.
+async fn processed(world: &World) -> Service {
+    let service = world.orders().await;
+    Load::new(world).await.creates(0..ORDERS).await;
+    shows_all(&service).await;
+    service
+}
+
+/// Waits until a service shows all orders as they were made.
+async fn shows_all(service: &Service) {
+    eventually("all orders are shown", async || {
+        let orders = service.get("/orders?status=new&limit=1000").await;
+        (orders.json["count"] == ORDERS).then_some(())
+    })
+    .await;
+    for number in 0..ORDERS {
+        assert_eq!(service.get(&format!("/orders/ORD-{number}")).await.json["status"], "new");
+    }
+}
+
+/// How many members the consumer group has.
+fn members(world: &World) -> usize {
+    let client: BaseConsumer = world.events().client().create().unwrap();
+    let groups = block_in_place(|| client.fetch_group_list(Some(&world.group()), Duration::from_secs(30)));
+    groups.unwrap().groups().first().map_or(0, |group| group.members().len())
+}
 
 /// Waits until a service is not ready and says why, with all of these words.
 async fn says(service: &Service, words: &[&str]) {
@@ -45,4 +77,90 @@ async fn cart_service_writes_only_into_a_topic_with_as_many_partitions_as_are_se
     // Without the setting, any number is fine.
     let other = world.cart().await;
     assert_eq!(other.create("B", 1).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_stop_the_processing_and_not_the_reads() {
+    let world = World::shared().await;
+    let (one, two) = (processed(&world).await, world.orders().await);
+    world.events().add_partitions(6).await;
+    let told = ["has 3 partitions", "has 6", "More partitions"];
+    for service in [&one, &two] {
+        says(service, &told).await;
+    }
+    eventually("both leave the group", async || (members(&world) == 0).then_some(())).await;
+    let changelog = block_in_place(|| world.changelog().read());
+    Load::new(&world).await.updates(0..ORDERS).await;
+
+    one.stop().await;
+    let restarted = world.orders_starting().await;
+    says(&restarted, &told).await;
+    for service in [&two, &restarted] {
+        shows_all(service).await;
+        assert_eq!(service.get("/health/live").await.status, 200);
+    }
+    assert_eq!(members(&world), 0);
+    assert_eq!(block_in_place(|| world.changelog().read()), changelog, "nothing is processed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changelog_with_other_partitions_is_not_processed() {
+    for partitions in [2, 4] {
+        let world = World::shared().await;
+        world.changelog().create(partitions, &[("cleanup.policy", "compact")]).await;
+        let service = world.orders_starting().await;
+        says(&service, &[&format!("has {partitions} partitions"), "has 3", "More partitions"]).await;
+        eventually("it serves what is there", async || {
+            let orders = service.get("/orders").await;
+            (orders.status == 200 && orders.json["count"] == 0).then_some(())
+        })
+        .await;
+        says(&service, &[&format!("has {partitions} partitions")]).await;
+        assert_eq!(members(&world), 0);
+        assert!(block_in_place(|| world.changelog().read()).is_empty(), "nothing was written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changelog_that_deletes_is_processed_once_it_is_compacted() {
+    for policy in ["delete", "compact,delete"] {
+        let world = World::shared().await;
+        processed(&world).await.stop().await;
+        world.changelog().configure("cleanup.policy", policy).await;
+        let service = world.orders_starting().await;
+        says(&service, &[&format!("cleanup.policy={policy}"), "kafka-configs.sh"]).await;
+        shows_all(&service).await;
+        let changelog = block_in_place(|| world.changelog().read());
+        Load::new(&world).await.updates(0..ORDERS).await;
+        assert_eq!(members(&world), 0);
+        assert_eq!(block_in_place(|| world.changelog().read()), changelog, "nothing is processed");
+
+        world.changelog().configure("cleanup.policy", "compact").await;
+        let service = service.ready().await;
+        for number in 0..ORDERS {
+            service.order(&format!("ORD-{number}"), |order| order["status"] == "confirmed").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_with_another_number_of_partitions_than_is_set_is_not_processed() {
+    let world = World::shared().await;
+    processed(&world).await.stop().await;
+    let set = world.fork().with("TOPIC_PARTITIONS", "4");
+    let service = set.orders_starting().await;
+    let told = ["has 3 partitions", "TOPIC_PARTITIONS=4"];
+    says(&service, &told).await;
+    shows_all(&service).await;
+    assert_eq!(members(&world), 0);
+    // For a view that is new, no changelog is made.
+    let group = format!("{}-2", world.group());
+    let anew = set.fork().with("CONSUMER_GROUP_ID", &group).orders_starting().await;
+    says(&anew, &told).await;
+    assert_eq!(anew.get("/orders").await.status, 503);
+    let topics: BaseConsumer = world.events().client().create().unwrap();
+    let topics = block_in_place(|| topics.fetch_metadata(None, Duration::from_secs(30))).unwrap();
+    assert!(topics.topics().iter().all(|topic| !topic.name().starts_with(&group)));
+    // The right number is fine.
+    world.fork().with("TOPIC_PARTITIONS", "3").orders().await;
 }
