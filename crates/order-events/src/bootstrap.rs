@@ -33,7 +33,7 @@ pub enum BootstrapError {
 
 /// Prepares a service's boot. Each step waits for as long as it takes; drop it to stop waiting.
 pub struct Bootstrap<'a> {
-    topics: Topics,
+    topics: Arc<Topics>,
     registry: Arc<Registry>,
     waiting: &'a (dyn Fn(&str) + Sync),
 }
@@ -49,22 +49,15 @@ impl<'a> Bootstrap<'a> {
         waiting: &'a (dyn Fn(&str) + Sync),
     ) -> Result<Self, BootstrapError> {
         Ok(Self {
-            topics: Topics::new(kafka)?,
+            topics: Arc::new(Topics::new(kafka)?),
             registry: Arc::new(Registry::new(registry.clone())?),
             waiting,
         })
     }
 
-    /// Makes the topic unless it is there. Gives the number of its partitions.
-    ///
-    /// # Errors
-    /// The brokers say no.
-    pub async fn topic(&self, spec: &TopicSpec<'_>) -> Result<i32, BootstrapError> {
-        let ensured = (|| self.topics.ensure(spec))
-            .retry(backoff())
-            .when(|error| matches!(error, TopicError::Unavailable { .. }))
-            .notify(|error, wait| self.tell(error, wait));
-        Ok(ensured.await?)
+    /// The client of the topics.
+    pub fn topics(&self) -> Arc<Topics> {
+        self.topics.clone()
     }
 
     /// Makes the topic of the events unless it is there, and waits until it has as many partitions as are set. Gives
@@ -78,32 +71,22 @@ impl<'a> Bootstrap<'a> {
             let partitions = self.topics.ensure(&spec).await?;
             check_partitions(args, partitions).map(|()| partitions)
         };
-        let ensured = ask
-            .retry(backoff())
-            .when(|error| matches!(error, TopicError::Unavailable { .. } | TopicError::NotAsSet { .. }))
-            .notify(|error, wait| self.tell(error, wait));
-        Ok(ensured.await?)
+        self.prepared(ask).await
     }
 
-    /// Makes the compacted topic that goes with `source`, partition by partition, unless it is there; then it
-    /// must be as it should be.
+    /// What `prepare` gives, once the brokers answer and the topics are as they should be.
     ///
     /// # Errors
-    /// The brokers say no, or the topic is another one.
-    pub async fn compacted(
-        &self,
-        name: &str,
-        partitions: i32,
-        source: &str,
-        args: &TopicArgs,
-    ) -> Result<(), BootstrapError> {
-        let spec = TopicSpec::changelog(name, partitions, args);
-        self.topic(&spec).await?;
-        let checked = (|| self.topics.check_changelog(&spec, source))
+    /// The brokers say no.
+    pub async fn prepared<T, F>(&self, prepare: impl FnMut() -> F) -> Result<T, BootstrapError>
+    where
+        F: Future<Output = Result<T, TopicError>>,
+    {
+        let prepared = prepare
             .retry(backoff())
-            .when(|error| matches!(error, TopicError::Unavailable { .. }))
+            .when(|error| matches!(error, TopicError::Unavailable { .. }) || error.is_misfit())
             .notify(|error, wait| self.tell(error, wait));
-        Ok(checked.await?)
+        Ok(prepared.await?)
     }
 
     /// Registers the schema of the values in `topic`.

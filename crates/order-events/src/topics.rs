@@ -107,8 +107,8 @@ pub enum TopicError {
     },
     /// A changelog does not go with its events.
     #[error(
-        "topic {topic} has {has} partitions, but {source_topic} has {needs}: the state of an order could not be \
-         found any more. Give both the same number, or use another CONSUMER_GROUP_ID, which begins a new view"
+        "topic {topic} has {has} partitions, but {source_topic} has {needs}: an order's next events would not be where \
+         its state is, so nothing is processed. See \"More partitions\" in docs/operations.md"
     )]
     OtherPartitions {
         /// The changelog.
@@ -134,6 +134,18 @@ pub enum TopicError {
         /// `TOPIC_PARTITIONS`
         set: i32,
     },
+    /// The events topic changed under a running service.
+    #[error(
+        "topic {topic} has another number of partitions than the {had} that it had when the service started: an order's \
+         next events would not be where its state is, so nothing is processed. See \"More partitions\" in \
+         docs/operations.md"
+    )]
+    PartitionsChanged {
+        /// The events.
+        topic: String,
+        /// How many it had.
+        had: i32,
+    },
     /// An ACL is missing.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
@@ -145,6 +157,19 @@ pub enum TopicError {
         /// What the brokers say.
         code: Code,
     },
+}
+
+impl TopicError {
+    /// Whether the topics are there and can be read, but not as they should be: a person has to see to it.
+    pub fn is_misfit(&self) -> bool {
+        match self {
+            Self::NotCompacted { .. }
+            | Self::OtherPartitions { .. }
+            | Self::NotAsSet { .. }
+            | Self::PartitionsChanged { .. } => true,
+            Self::Unavailable { .. } | Self::NotAllowed(_) | Self::Refused { .. } => false,
+        }
+    }
 }
 
 /// Whether the events topic has as many partitions as `TOPIC_PARTITIONS` says, if it says anything.
@@ -215,13 +240,19 @@ impl Topics {
     }
 
     /// How many partitions a topic has that is there.
-    async fn partitions(&self, topic: &str) -> Result<i32, TopicError> {
+    ///
+    /// # Errors
+    /// See [`TopicError`].
+    pub async fn partitions(&self, topic: &str) -> Result<i32, TopicError> {
         let not_yet = || self.unavailable(topic, KafkaError::MetadataFetch(Code::UnknownTopicOrPartition));
         self.find(topic).await?.ok_or_else(not_yet)
     }
 
     /// How many partitions a topic has; `None` if it is not there.
-    async fn find(&self, topic: &str) -> Result<Option<i32>, TopicError> {
+    ///
+    /// # Errors
+    /// See [`TopicError`].
+    pub async fn find(&self, topic: &str) -> Result<Option<i32>, TopicError> {
         let (admin, name) = (self.admin.clone(), topic.to_owned());
         let asked = spawn_blocking(move || admin.inner().fetch_metadata(Some(&name), TIMEOUT)).await;
         let metadata = asked.unwrap_or(Err(KafkaError::Canceled));

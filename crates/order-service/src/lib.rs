@@ -23,13 +23,13 @@ pub mod routes;
 pub mod state;
 pub mod status;
 pub mod store;
+mod topics;
 mod writer;
 
 use std::sync::Arc;
 
 use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
-use order_events::topics::TopicSpec;
 use prometheus_client::registry::Registry;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::{WritesHaveKeys, app, server, shutdown};
@@ -49,6 +49,7 @@ use crate::pipeline::{Pipeline, PipelineError};
 use crate::state::{AppState, View, ViewCell};
 use crate::status::{Obstacle, Status};
 use crate::store::Store;
+use crate::topics::{OrderTopics, Shape};
 
 /// Why the service cannot go on.
 #[derive(Debug, Error)]
@@ -110,9 +111,12 @@ async fn process(
     metrics: EventMetrics,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
-    let topics = config.settings.topic_names();
-    let Some(booted) = stop.run_until_cancelled(boot(config, &topics, &status)).await else { return Ok(()) };
-    let Booted { partitions, events, changelog } = booted?;
+    let names = config.settings.topic_names();
+    let Some(booted) = stop.run_until_cancelled(boot(config, &names, &status)).await else { return Ok(()) };
+    let Booted { order_topics, shape, events, changelog } = booted?;
+    let Shape { partitions: count, misfit } = shape;
+    let partitions = usize::try_from(count).unwrap_or_default();
+    topics::tell(&status, misfit);
     let events = Arc::new(events);
     let store = Store::new(changelog.clone(), partitions);
     let view = View::new(config, store, partitions, events.clone());
@@ -120,11 +124,12 @@ async fn process(
     let letters = view.letters.clone();
     status.restoring(partitions);
 
-    let watched: Arc<str> = topics.events.as_str().into();
+    let watched: Arc<str> = names.events.as_str().into();
     let watch_config = config.clients.watch();
     let watch = pipeline::watch(&watch_config, watched, status.clone(), stop.clone());
+    let watch_topics = order_topics.watch(count, status.clone(), stop.clone());
     let pipeline = Pipeline {
-        topics,
+        topics: names,
         clients: config.clients.clone(),
         settings: config.settings.pipeline.clone(),
         rules: config.settings.orders.rules(),
@@ -152,14 +157,15 @@ async fn process(
         stop.cancel();
         ended
     };
-    let (watched, ended, followed) = tokio::join!(watch, pipeline, follower);
+    let (watched, ended, followed, ()) = tokio::join!(watch, pipeline, follower, watch_topics);
     ended.map_err(|_| RunError::PipelineLost)??;
     followed.map_err(|_| RunError::FollowerLost)??;
     Ok(watched.map_err(PipelineError::from)?)
 }
 
 struct Booted {
-    partitions: usize,
+    order_topics: OrderTopics,
+    shape: Shape,
     events: EventCodec,
     changelog: Arc<ChangelogCodec>,
 }
@@ -171,13 +177,9 @@ async fn boot(config: &Config, names: &TopicNames, status: &Status) -> Result<Bo
         status.beat();
     };
     let bootstrap = Bootstrap::new(&config.kafka, &config.settings.registry, &waiting)?;
-    let topics = async {
-        let partitions = bootstrap.topic(&TopicSpec::events(&config.settings.topics)).await?;
-        bootstrap.topic(&TopicSpec::dead_letters(&names.dead_letters, &config.settings.topics)).await?;
-        bootstrap.compacted(&names.changelog, partitions, &names.events, &config.settings.topics).await?;
-        Ok::<_, BootstrapError>(usize::try_from(partitions).unwrap_or_default())
-    };
-    let (partitions, events, changelog) =
-        tokio::try_join!(topics, bootstrap.codec(&names.events), bootstrap.codec(&names.changelog))?;
-    Ok(Booted { partitions, events, changelog: Arc::new(changelog) })
+    let order_topics = OrderTopics::new(bootstrap.topics(), config);
+    let shape = bootstrap.prepared(|| order_topics.prepare());
+    let (shape, events, changelog) =
+        tokio::try_join!(shape, bootstrap.codec(&names.events), bootstrap.codec(&names.changelog))?;
+    Ok(Booted { order_topics, shape, events, changelog: Arc::new(changelog) })
 }

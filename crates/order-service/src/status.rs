@@ -15,6 +15,9 @@ const HUNG_AFTER: Duration = Duration::from_secs(60);
 pub enum Obstacle {
     /// Topics and schemas are not there yet.
     Boot,
+    /// The topics do not go together, so nothing is processed: wrong numbers of partitions, or a changelog that is not
+    /// compacted.
+    Topics,
     /// The brokers do not answer.
     Brokers,
     /// A broker answers as if the changelog were gone, or shorter than it was.
@@ -94,13 +97,18 @@ impl Status {
 
     /// It is in the way no more. Returns whether it was.
     pub fn clear(&self, obstacle: Obstacle) -> bool {
-        let was_there = self.read(|inner| inner.obstacles.contains_key(&obstacle));
+        let was_there = self.has(obstacle);
         if was_there {
             self.write(|inner| {
                 inner.obstacles.remove(&obstacle);
             });
         }
         was_there
+    }
+
+    /// Whether this is in the way.
+    pub fn has(&self, obstacle: Obstacle) -> bool {
+        self.read(|inner| inner.obstacles.contains_key(&obstacle))
     }
 
     /// The pipeline's thread is alive.

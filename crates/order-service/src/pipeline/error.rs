@@ -75,19 +75,6 @@ pub enum PipelineError {
         /// The changelog.
         changelog: String,
     },
-    /// The events topic has more partitions than it had at the start.
-    #[error(
-        "{topic} had {had} partitions when the service started and has more now: the changelog {changelog} has no \
-         place for the orders of the new ones. Use another CONSUMER_GROUP_ID, which begins a new view"
-    )]
-    PartitionsAdded {
-        /// The events topic.
-        topic: String,
-        /// How many it had.
-        had: usize,
-        /// The changelog.
-        changelog: String,
-    },
     /// Another instance has the same name, and they throw each other out of the group.
     #[error("another instance runs with INSTANCE_ID={instance_id} in the same group; give each its own")]
     InstanceIdTaken {

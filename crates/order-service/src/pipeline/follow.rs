@@ -28,7 +28,7 @@ use crate::store::StateBytes;
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// How long the restoring loop waits for a record.
-const RESTORE_POLL: Duration = Duration::from_millis(50);
+pub(super) const RESTORE_POLL: Duration = Duration::from_millis(50);
 
 /// States that were read and are not shown yet, of one partition.
 type Unshown = Vec<(CompactString, Option<StateBytes>)>;
@@ -93,7 +93,11 @@ impl Worker {
     }
 
     /// Reads on in the changelog; `at_end` is told of each partition that is read to its end.
-    fn read_tail(&mut self, patience: Duration, mut at_end: impl FnMut(usize)) -> Result<(), PipelineError> {
+    pub(super) fn read_tail(
+        &mut self,
+        patience: Duration,
+        mut at_end: impl FnMut(usize),
+    ) -> Result<(), PipelineError> {
         if self.changelog_doubt.is_some() {
             return Ok(());
         }

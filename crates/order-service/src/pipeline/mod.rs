@@ -20,6 +20,7 @@ mod process;
 mod rebalance;
 mod retry;
 mod schemas;
+mod stand_by;
 mod tail;
 mod takeover;
 mod watch;
@@ -154,7 +155,7 @@ fn group_config(
             ("fetch.queue.backoff.ms", "2"),
             ("reconnect.backoff.max.ms", "500"),
             ("queued.max.messages.kbytes", "32768"),
-            // Partitions that are added are noticed after this long.
+            // The group gives partitions that are added after this long.
             ("topic.metadata.refresh.interval.ms", "10000"),
         ],
         &fixed.into_iter().chain(instance).collect::<Vec<_>>(),
@@ -236,7 +237,11 @@ impl Pipeline {
     pub(crate) fn run(self) -> Result<(), PipelineError> {
         let Some(mut worker) = Worker::restore(self)? else { return Ok(()) };
         while !worker.pipeline.stop.is_cancelled() {
-            worker.session()?;
+            if worker.must_stand_by() {
+                worker.stand_by()?;
+            } else {
+                worker.session()?;
+            }
         }
         Ok(())
     }
@@ -256,7 +261,7 @@ fn pause_on(runtime: &Handle, stop: &CancellationToken, pause: Duration) -> bool
 }
 
 impl Worker {
-    /// Works with one consumer for as long as that one works.
+    /// Works with one consumer for as long as that one works and the topics go together.
     fn session(&mut self) -> Result<(), PipelineError> {
         let context = GroupContext::new(self.start_offsets.clone());
         let consumer: GroupConsumer = self.pipeline.clients.group.create_with_context(context)?;
@@ -265,7 +270,7 @@ impl Worker {
         let mut backlog = Backlog::new(self.partitions.len());
         while !self.pipeline.stop.is_cancelled() {
             self.pipeline.status.beat();
-            if !self.collect(&consumer, &mut backlog)? {
+            if !self.collect(&consumer, &mut backlog)? || self.must_stand_by() {
                 // A new consumer joins the group anew.
                 self.give_back_all(&mut backlog)?;
                 break;

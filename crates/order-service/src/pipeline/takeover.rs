@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use order_events::topics::TopicError;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
@@ -12,6 +13,7 @@ use super::partition::Role;
 use super::rebalance::Change;
 use super::{GroupConsumer, PipelineError, Worker, number};
 use crate::changelog::{Barrier, ChangelogEntry, Key, Progress};
+use crate::topics;
 use crate::writer::{Failure, Writer};
 
 /// When a barrier is not read back after this long, the open transaction of a dead writer stands before it.
@@ -37,21 +39,15 @@ impl Worker {
         };
         for index in numbers.iter().filter_map(|number| usize::try_from(*number).ok()) {
             if index >= self.partitions.len() {
-                return Err(self.partitions_added());
+                // Nothing is processed of any: an order's events may be in two partitions now.
+                let topic = self.pipeline.topics.events.clone();
+                let had = number(self.partitions.len());
+                topics::tell(&self.pipeline.status, Some(TopicError::PartitionsChanged { topic, had }));
+                continue;
             }
             self.change_owner(index, assigned, backlog)?;
         }
         Ok(())
-    }
-
-    /// The group gave a partition that was not there at boot. Its events could not be kept, and an order's events
-    /// may now be in two partitions.
-    fn partitions_added(&self) -> PipelineError {
-        PipelineError::PartitionsAdded {
-            topic: self.pipeline.topics.events.clone(),
-            had: self.partitions.len(),
-            changelog: self.pipeline.topics.changelog.clone(),
-        }
     }
 
     /// The consumer is lost, and with it all that the group had given.

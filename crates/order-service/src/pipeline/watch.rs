@@ -6,7 +6,7 @@ use std::time::Duration;
 use order_events::ClientLog;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -52,6 +52,8 @@ fn ask(client: &BaseConsumer<ClientLog>, topic: &str, status: &Status) -> bool {
             Ok((start, end)) => status.change(partition.partition, |status| {
                 (status.start_offset, status.end_offset) = (start, end);
             }),
+            // The changelog has more partitions than the events, which is told already.
+            Err(error) if error.rdkafka_error_code() == Some(Code::UnknownPartition) => {}
             Err(error) => {
                 status.set(Obstacle::Brokers, format!("the brokers do not answer ({error})"));
                 return true;
