@@ -33,4 +33,5 @@ mod restarts;
 mod seeds;
 mod stale_leader;
 mod takeover_times;
+mod topic_settings;
 mod transitions;
