@@ -43,6 +43,28 @@ async fn metrics_tell_requests_outcomes_lag_and_orders() {
 }
 
 #[tokio::test]
+async fn the_bytes_that_orders_take_are_told() {
+    let world = World::shared().await;
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    let bytes = async || orders.metric("orders_bytes").await.unwrap_or(-1.0);
+    assert_eq!(bytes().await, 0.0);
+    cart.create("ORDER-1", 1).await;
+    orders.order("ORDER-1", |_| true).await;
+    let small = bytes().await;
+    assert!((50.0..500.0).contains(&small), "{small}");
+    cart.create("ORDER-2", 1000).await;
+    orders.order("ORDER-2", |_| true).await;
+    // An item has an id of 13 characters, a quantity and a price of 8 bytes.
+    let large = bytes().await - small;
+    assert!((20_000.0..50_000.0).contains(&large), "{large}");
+    // It is what is kept, not what was written.
+    cart.update("ORDER-2", "confirmed").await;
+    orders.order("ORDER-2", |order| order["status"] == "confirmed").await;
+    let updated = bytes().await - small;
+    assert!((large..large + 200.0).contains(&updated), "{updated}");
+}
+
+#[tokio::test]
 async fn the_healthcheck_subcommand_asks_the_running_service() {
     let world = World::shared().await;
     let cart = world.cart().await;

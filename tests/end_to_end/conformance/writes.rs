@@ -111,6 +111,12 @@ fn whole_orders() -> Vec<Row> {
         write("every fault of a whole order", "POST", "/orders", r#"{"items": [{"quantity": 1.5}, 7], "total_amount": "1", "currency": "dollars"}"#)
             .faults(&["#/customerId", "#/items/0/itemId", "#/items/0/quantity", "#/items/0/price", "#/items/1",
                 "#/total_amount", "#/currency"]),
+        write("texts of more than 128 characters", "POST", "/orders", &format!(
+            r#"{{"customer_id": "{0}", "currency": "{0}", "items": [{{"product_id": "{0}", "quantity": 1, "price": 1}}]}}"#,
+            "x".repeat(129))).faults(&["#/customer_id", "#/currency", "#/items/0/product_id"]),
+        write("texts of 128 characters", "POST", "/orders", &format!(
+            r#"{{"customer_id": "{0}", "items": [{{"product_id": "{0}", "quantity": 1, "price": 1}}]}}"#,
+            "é".repeat(128))).gives(201),
         write("a total that is not the sum", "POST", "/orders", &order.replace("59.98", "59.97")).faults(&["#/total_amount"]),
         write("a total far below any sum", "POST", "/orders", &order.replace("59.98", "-7.922816251426433e28")
             .replace("29.99", "1000000000").replace(": 2,", ": 1000000,")).faults(&["#/total_amount"]),
