@@ -13,7 +13,8 @@ async fn weak_settings_of_topics_are_told_once_at_boot() {
     let world = World::shared().await;
     world.events().create(3, &[("cleanup.policy", "compact,delete")]).await;
     world.changelog().create(3, &[("cleanup.policy", "compact"), ("max.message.bytes", "1000000")]).await;
-    world.dead_letters().create(1, &[("unclean.leader.election.enable", "true")]).await;
+    let letters = [("unclean.leader.election.enable", "true"), ("max.message.bytes", "4194304")];
+    world.dead_letters().create(1, &letters).await;
     let (cart, orders) = (world.cart().await, world.orders().await);
     let (events, changelog, letters) = (world.events(), world.changelog(), world.dead_letters());
     let weak = [
@@ -49,8 +50,9 @@ async fn without_the_permission_to_see_settings_they_are_not_checked() {
     let orders = world.orders().await;
     let changelog = world.changelog();
     for topic in [world.topic(), changelog.name(), "__transaction_state"] {
+        let named = format!("topic=\"{topic}\"");
         eventually(&format!("{topic} is not checked"), async || {
-            (lines(&orders.log(), &["INFO", topic, "not checked", "DESCRIBE_CONFIGS"]) == 1).then_some(())
+            (lines(&orders.log(), &["INFO", &named, "not checked", "DESCRIBE_CONFIGS"]) == 1).then_some(())
         })
         .await;
     }

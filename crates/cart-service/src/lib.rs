@@ -21,6 +21,8 @@ use std::time::Instant;
 
 use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
+use order_events::topic_settings::{Role, tell_weak};
+use order_events::topics::Topics;
 use prometheus_client::registry::Registry;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::{WritesHaveKeys, app, server, shutdown};
@@ -75,9 +77,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let watch = shutdown::spawn(&stop, publisher::watch_broker(publisher.clone(), stop.clone()));
 
     let booted = match stop.run_until_cancelled(boot(&config, &publisher)).await {
-        Some(Ok((codec, partitions))) => {
+        Some(Ok(Booted { topics, codec, partitions })) => {
             publisher.begin(codec, partitions);
-            info!(topic = config.settings.topics.order_topic, "ready to publish");
+            let topic = config.settings.topics.order_topic.as_str();
+            info!(topic, "ready to publish");
+            stop.run_until_cancelled(tell_weak(&topics, &[(topic, Role::Events)])).await;
             stop.cancelled().await;
             Ok(())
         }
@@ -93,12 +97,19 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     ended.map_err(|_| RunError::TaskLost)
 }
 
-/// Sees to the topic and the schema, however long it takes. Gives the number of the topic's partitions, too.
-async fn boot(config: &Config, publisher: &Publisher) -> Result<(EventCodec, i32), BootstrapError> {
+struct Booted {
+    topics: Arc<Topics>,
+    codec: EventCodec,
+    /// Of the events topic.
+    partitions: i32,
+}
+
+/// Sees to the topic and the schema, however long it takes.
+async fn boot(config: &Config, publisher: &Publisher) -> Result<Booted, BootstrapError> {
     let waiting = |reason: &str| publisher.waits_for(reason);
     let bootstrap = Bootstrap::new(&config.kafka, &config.settings.registry, &waiting)?;
     let topics = &config.settings.topics;
     let (partitions, codec) =
         tokio::try_join!(bootstrap.events(topics), bootstrap.codec(&topics.order_topic))?;
-    Ok((codec, partitions))
+    Ok(Booted { topics: bootstrap.topics(), codec, partitions })
 }

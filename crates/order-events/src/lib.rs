@@ -20,6 +20,7 @@ pub mod position;
 pub mod registry;
 mod schema_size;
 pub mod status;
+pub mod topic_settings;
 pub mod topics;
 pub mod trace_context;
 

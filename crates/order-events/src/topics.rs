@@ -1,5 +1,6 @@
 //! Topics are made at boot when they are missing, and looked at when they are there.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tracing::info;
 use crate::client_log::ClientLog;
 use crate::config::{KafkaConfig, TopicArgs};
 use crate::permission::{self, NotAllowed};
+use crate::topic_settings::Settings;
 
 /// How long one question to the cluster may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +53,7 @@ impl<'a> TopicSpec<'a> {
             settings: &[
                 ("cleanup.policy", COMPACT),
                 ("segment.bytes", "134217728"),
-                ("max.message.bytes", MAX_MESSAGE_BYTES),
+                ("max.message.bytes", MAX_MESSAGE_BYTES_TEXT),
             ],
         }
     }
@@ -65,9 +67,15 @@ impl<'a> TopicSpec<'a> {
             settings: &[
                 ("cleanup.policy", "delete"),
                 ("retention.ms", "2592000000"),
-                ("max.message.bytes", MAX_MESSAGE_BYTES),
+                ("max.message.bytes", MAX_MESSAGE_BYTES_TEXT),
             ],
         }
+    }
+
+    /// The settings; of three copies and more, two must confirm, so that the loss of one broker loses nothing.
+    fn all_settings(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let confirmed = self.replication_factor.is_some_and(|copies| copies >= 3);
+        self.settings.iter().copied().chain(confirmed.then_some(("min.insync.replicas", "2")))
     }
 }
 
@@ -78,7 +86,8 @@ const COMPACT: &str = "compact";
 
 /// What is made of an event is larger than the event. Brokers limit the compressed batch, clients the record as it is:
 /// order-service takes what it can write back, see its `record` module.
-const MAX_MESSAGE_BYTES: &str = "4194304";
+pub(crate) const MAX_MESSAGE_BYTES: u64 = 4_194_304;
+const MAX_MESSAGE_BYTES_TEXT: &str = "4194304";
 
 /// Why a topic is not as it should be.
 #[derive(Debug, Error)]
@@ -183,6 +192,20 @@ pub fn check_partitions(args: &TopicArgs, has: i32) -> Result<(), TopicError> {
     }
 }
 
+/// What the brokers' metadata says of a topic.
+struct Found {
+    partitions: usize,
+    /// Of its least copied partition.
+    copies: usize,
+}
+
+impl Found {
+    fn of(topic: &MetadataTopic) -> Self {
+        let copies = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
+        Self { partitions: topic.partitions().len(), copies: copies.unwrap_or_default() }
+    }
+}
+
 /// Creates and checks topics.
 pub struct Topics {
     admin: Arc<AdminClient<ClientLog>>,
@@ -214,7 +237,7 @@ impl Topics {
     pub async fn ensure(&self, spec: &TopicSpec<'_>) -> Result<i32, TopicError> {
         let replication = TopicReplication::Fixed(spec.replication_factor.unwrap_or(-1));
         let mut topic = NewTopic::new(spec.name, spec.partitions, replication);
-        for (key, value) in spec.settings {
+        for (key, value) in spec.all_settings() {
             topic = topic.set(key, value);
         }
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
@@ -253,16 +276,18 @@ impl Topics {
     /// # Errors
     /// See [`TopicError`].
     pub async fn find(&self, topic: &str) -> Result<Option<i32>, TopicError> {
+        let found = self.look(topic).await?;
+        Ok(found.map(|found| i32::try_from(found.partitions).unwrap_or(i32::MAX)))
+    }
+
+    async fn look(&self, topic: &str) -> Result<Option<Found>, TopicError> {
         let (admin, name) = (self.admin.clone(), topic.to_owned());
         let asked = spawn_blocking(move || admin.inner().fetch_metadata(Some(&name), TIMEOUT)).await;
         let metadata = asked.unwrap_or(Err(KafkaError::Canceled));
         let metadata = metadata.map_err(|source| self.unavailable(topic, source))?;
         let found = metadata.topics().first();
-        match (
-            found.and_then(MetadataTopic::error).map(Code::from),
-            found.map(|topic| topic.partitions().len()),
-        ) {
-            (None, Some(count @ 1..)) => Ok(Some(i32::try_from(count).unwrap_or(i32::MAX))),
+        match (found.and_then(MetadataTopic::error).map(Code::from), found.map(Found::of)) {
+            (None, Some(found)) if found.partitions > 0 => Ok(Some(found)),
             (Some(Code::UnknownTopicOrPartition), _) => Ok(None),
             (Some(code), _) if permission::is_missing(code) => {
                 Err(NotAllowed::topic("describe", topic).into())
@@ -274,7 +299,7 @@ impl Topics {
         }
     }
 
-    /// Whether a changelog is compacted and has as many partitions as the events of `source`.
+    /// Whether a changelog is compacted, as far as Kafka tells, and has as many partitions as the events of `source`.
     ///
     /// # Errors
     /// See [`TopicError`]; only `Unavailable` is worth another attempt.
@@ -288,24 +313,33 @@ impl Topics {
                 needs: spec.partitions,
             });
         }
+        match self.values(spec.name).await?.remove("cleanup.policy") {
+            // Not told, or not yet: see `values`.
+            None => Ok(()),
+            Some(policy) if policy == COMPACT => Ok(()),
+            Some(policy) => Err(TopicError::NotCompacted { topic: spec.name.to_owned(), policy }),
+        }
+    }
+
+    /// What is known of a topic; `None` if it is not there.
+    pub(crate) async fn settings(&self, topic: &str) -> Result<Option<Settings>, TopicError> {
+        let Some(Found { copies, .. }) = self.look(topic).await? else { return Ok(None) };
+        Ok(Some(Settings { copies, values: self.values(topic).await? }))
+    }
+
+    /// The settings of a topic. There are none without the permission to see them (DESCRIBE_CONFIGS), and while a broker
+    /// starts that does not know them yet: rust-rdkafka 0.39 does not tell the error of a single resource.
+    async fn values(&self, topic: &str) -> Result<HashMap<String, String>, TopicError> {
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-        let described = self.admin.describe_configs([&ResourceSpecifier::Topic(spec.name)], &options).await;
-        let described = described.map_err(|error| self.unavailable(spec.name, error))?;
+        let described = self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
+        let described = described.map_err(|error| self.unavailable(topic, error))?;
         let config = match described.into_iter().next() {
             Some(Ok(config)) => config,
-            Some(Err(code)) if permission::is_missing(code) => {
-                return Err(NotAllowed::topic("describe the configuration of", spec.name).into());
-            }
-            Some(Err(code)) => return Err(self.unavailable(spec.name, KafkaError::AdminOp(code))),
-            None => return Err(self.unavailable(spec.name, KafkaError::AdminOp(Code::Fail))),
+            Some(Err(code)) if permission::is_missing(code) => return Ok(HashMap::new()),
+            Some(Err(code)) => return Err(self.unavailable(topic, KafkaError::AdminOp(code))),
+            None => return Err(self.unavailable(topic, KafkaError::AdminOp(Code::Fail))),
         };
-        let policy = config.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default();
-        match policy.as_str() {
-            COMPACT => Ok(()),
-            // A broker that is starting has no configuration of the topic yet; no topic is without a policy.
-            "" => Err(self.unavailable(spec.name, KafkaError::AdminOp(Code::LeaderNotAvailable))),
-            _ => Err(TopicError::NotCompacted { topic: spec.name.to_owned(), policy }),
-        }
+        Ok(config.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 
     fn unavailable(&self, topic: &str, source: KafkaError) -> TopicError {
@@ -328,4 +362,36 @@ fn is_transient(code: Code) -> bool {
             | Code::ThrottlingQuotaExceeded
             | Code::NetworkException
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_three_copies_two_must_confirm() {
+        let confirmed = |copies| {
+            let args = TopicArgs {
+                order_topic: "order-events".to_owned(),
+                topic_partitions: None,
+                topic_replication_factor: copies,
+            };
+            let specs = [
+                TopicSpec::events(&args),
+                TopicSpec::changelog("changelog", 3, &args),
+                TopicSpec::dead_letters("letters", &args),
+            ];
+            specs.map(|spec| spec.all_settings().any(|setting| setting == ("min.insync.replicas", "2")))
+        };
+        assert_eq!(confirmed(Some(3)), [true; 3]);
+        assert_eq!(confirmed(Some(5)), [true; 3]);
+        for too_few in [None, Some(1), Some(2)] {
+            assert_eq!(confirmed(too_few), [false; 3]);
+        }
+    }
+
+    #[test]
+    fn the_limit_of_a_record_is_the_same_as_a_number_and_as_a_setting() {
+        assert_eq!(MAX_MESSAGE_BYTES.to_string(), MAX_MESSAGE_BYTES_TEXT);
+    }
 }

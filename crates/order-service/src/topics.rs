@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_events::config::TopicArgs;
+use order_events::topic_settings::{self, INTERNAL, Role};
 use order_events::topics::{TopicError, TopicSpec, Topics, check_partitions};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -74,7 +75,15 @@ impl OrderTopics {
         }
     }
 
-    /// Keeps it told in `status` whether events can be processed, until `stop`. The service works with `partitions`.
+    /// Tells what is weak in the settings of the topics, and of Kafka's own, once.
+    async fn tell_weak(&self) {
+        let TopicNames { events, changelog, dead_letters } = &self.names;
+        let own: [(&str, Role); 3] =
+            [(events, Role::Events), (changelog, Role::Results), (dead_letters, Role::Results)];
+        topic_settings::tell_weak(&self.topics, &[own.as_slice(), &INTERNAL].concat()).await;
+    }
+
+    /// Tells what is weak in the topics, and keeps it told in `status` whether events can be processed, until `stop`. The service works with `partitions`.
     pub(crate) async fn watch(self, partitions: i32, status: Status, stop: CancellationToken) {
         let watch = async {
             loop {
@@ -86,7 +95,7 @@ impl OrderTopics {
                 }
             }
         };
-        stop.run_until_cancelled(watch).await;
+        stop.run_until_cancelled(async { tokio::join!(watch, self.tell_weak()) }).await;
     }
 }
 
