@@ -62,6 +62,14 @@ async fn the_bytes_that_orders_take_are_told() {
     orders.order("ORDER-2", |order| order["status"] == "confirmed").await;
     let updated = bytes().await - small;
     assert!((large..large + 200.0).contains(&updated), "{updated}");
+    // The largest order that fits into a request by default, as docs/operations.md has it.
+    let before = bytes().await;
+    let item = serde_json::json!({ "itemId": "\u{1d11e}".repeat(128), "quantity": 1, "price": 1 });
+    let largest = serde_json::json!({ "orderId": "ORDER-3", "customerId": "c", "items": vec![item; 1000] });
+    assert_eq!(cart.send("POST", "/orders", &largest).await.status, 201);
+    orders.order("ORDER-3", |_| true).await;
+    let largest = bytes().await - before;
+    assert!((520_000.0..530_000.0).contains(&largest), "{largest}");
 }
 
 #[tokio::test]

@@ -212,6 +212,15 @@ impl Collector for Gauges {
             orders.metric_type(),
         )?)?;
 
+        let bytes = self.view.get().map_or(0, |view| view.store.bytes());
+        let bytes = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
+        bytes.encode(encoder.encode_descriptor(
+            "orders",
+            "Bytes of the orders in memory: their ids and states",
+            Some(&Unit::Bytes),
+            bytes.metric_type(),
+        )?)?;
+
         let partitions = self.status.partitions();
         for (name, help, read) in PARTITION_GAUGES {
             let gauge_type = ConstGauge::new(0_i64).metric_type();

@@ -49,6 +49,8 @@ struct Partition {
     states: BTreeMap<CompactString, StateBytes>,
     /// Those of `states` that are no orders yet, only updates that wait for one.
     early: BTreeSet<CompactString>,
+    /// Of the ids and the states.
+    bytes: usize,
 }
 
 impl Store {
@@ -126,6 +128,11 @@ impl Store {
             .sum()
     }
 
+    /// How many bytes the ids and states take, those of updates that wait included.
+    pub fn bytes(&self) -> usize {
+        (0..self.0.partitions.len()).map(|partition| self.read(partition).bytes).sum()
+    }
+
     /// The order ids of one partition that only have updates that wait.
     pub fn early(&self, partition: usize) -> Vec<CompactString> {
         self.read(partition).early.iter().cloned().collect()
@@ -139,20 +146,23 @@ impl Store {
 
 impl Partition {
     fn apply(&mut self, order_id: CompactString, state: Option<StateBytes>) {
-        match state {
+        let id_bytes = order_id.len();
+        let before = match state {
             Some(state) => {
+                self.bytes += id_bytes + state.len();
                 if is_order(&state) {
                     self.early.remove(&order_id);
                 } else {
                     self.early.insert(order_id.clone());
                 }
-                self.states.insert(order_id, state);
+                self.states.insert(order_id, state)
             }
             None => {
                 self.early.remove(&order_id);
-                self.states.remove(&order_id);
+                self.states.remove(&order_id)
             }
-        }
+        };
+        self.bytes -= before.map_or(0, |before| id_bytes + before.len());
     }
 
     fn ids_after(&self, cursor: Option<&str>) -> impl Iterator<Item = &CompactString> {
