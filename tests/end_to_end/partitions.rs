@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use end_to_end_tests::{Load, Service, World, eventually};
+use end_to_end_tests::{Load, Service, World, eventually, murmur2, python};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::task::block_in_place;
 
@@ -163,4 +163,55 @@ async fn a_topic_with_another_number_of_partitions_than_is_set_is_not_processed(
     assert!(topics.topics().iter().all(|topic| !topic.name().starts_with(&group)));
     // The right number is fine.
     world.fork().with("TOPIC_PARTITIONS", "3").orders().await;
+}
+
+/// As docs/operations.md has it.
+fn copy_by_key(world: &World, from: &str, to: &str, group: &[&str]) -> String {
+    let servers = world.stack().bootstrap_servers();
+    let arguments = [&[&servers, from, to], group].concat();
+    block_in_place(|| python::run("../../docs/copy_by_key.py", &arguments, ""))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_steps_lead_to_more_partitions() {
+    let world = World::shared().await;
+    let (cart, orders) = (world.cart().await, processed(&world).await);
+    let create = async |cart: &Service| {
+        let body = serde_json::json!({ "orderId": "KEPT", "itemsCount": 3 });
+        let request = cart.request(reqwest::Method::POST, "/create-order").json(&body);
+        request.header("idempotency-key", "k").send().await.unwrap().status()
+    };
+    assert_eq!(create(&cart).await, 201);
+    orders.order("KEPT", |_| true).await;
+    // Somebody adds partitions, and a producer that does not care goes on.
+    world.events().add_partitions(6).await;
+    says(&orders, &["More partitions"]).await;
+    eventually("it leaves the group", async || (members(&world) == 0).then_some(())).await;
+    Load::new(&world).await.updates(0..ORDERS).await;
+
+    cart.stop().await;
+    let new = world.anew().with("TOPIC_PARTITIONS", "6");
+    new.events().create(6, &[]).await;
+    new.changelog().create(6, &[("cleanup.policy", "compact"), ("max.message.bytes", "4194304")]).await;
+    let copied = copy_by_key(&world, world.changelog().name(), new.changelog().name(), &[]);
+    assert!(copied.starts_with("101 records copied"), "{copied}");
+    let copied = copy_by_key(&world, world.topic(), new.topic(), &[&world.group()]);
+    assert!(copied.starts_with("100 records copied"), "{copied}");
+    let (cart, orders) = (new.cart().await, new.orders().await);
+    for number in 0..ORDERS {
+        orders.order(&format!("ORD-{number}"), |order| order["status"] == "confirmed").await;
+    }
+    assert_eq!(orders.get("/orders?limit=1000").await.json["count"], ORDERS + 1);
+    // What was done once is known.
+    assert_eq!(create(&cart).await, 201);
+    assert_eq!(cart.update("KEPT", "shipped").await.status, 200);
+    orders.order("KEPT", |order| order["status"] == "shipped").await;
+    let letters = orders.get("/dlq/stats").await.json;
+    assert_eq!(letters["total_messages"], 0, "{letters}");
+    for record in block_in_place(|| new.changelog().read()) {
+        let key = record.key.unwrap();
+        if !key.starts_with(b"\0") {
+            assert_eq!(record.partition, murmur2::partition(&key, 6));
+        }
+    }
 }
