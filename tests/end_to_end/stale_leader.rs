@@ -94,7 +94,7 @@ async fn a_stale_leader_is_told_in_health_while_it_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_does_not_know_a_topics_configuration_yet_is_asked_again() {
+async fn a_broker_that_does_not_know_a_topics_configuration_yet_ends_nothing() {
     let (world, proxy) = behind_a_proxy().await;
     processed(&world).await.stop().await;
     proxy.go_stale(ADMIN, Stale::Policy);

@@ -74,9 +74,6 @@ impl Worker {
             worker.pipeline.status.beat();
             worker.settle_doubts()?;
             worker.forget_damage();
-            if worker.changelog_doubt.is_some() {
-                worker.pipeline.pause(RESTORE_POLL);
-            }
             worker.read_tail(RESTORE_POLL, |partition| {
                 if let Some(open) = open.get_mut(partition) {
                     *open = false;
@@ -99,6 +96,9 @@ impl Worker {
         mut at_end: impl FnMut(usize),
     ) -> Result<(), PipelineError> {
         if self.changelog_doubt.is_some() {
+            if !patience.is_zero() {
+                self.pipeline.pause(patience);
+            }
             return Ok(());
         }
         let Self { tail, pipeline, partitions, start_offsets, .. } = self;

@@ -12,6 +12,8 @@ impl Worker {
         info!(changelog = self.pipeline.topics.changelog, "processing nothing; following the changelog");
         while self.must_stand_by() && !self.pipeline.stop.is_cancelled() {
             self.pipeline.status.beat();
+            self.settle_doubts()?;
+            self.forget_damage();
             self.read_tail(RESTORE_POLL, |_| {})?;
             self.renew_tail()?;
         }
