@@ -13,6 +13,8 @@ pub mod error;
 mod event_key;
 mod fates;
 mod fold;
+#[cfg(test)]
+mod golden;
 mod metrics;
 mod order_view;
 mod outcome;

@@ -4,6 +4,8 @@
 //! compacted: the last record of each key is what counts.
 
 mod entry;
+#[cfg(test)]
+mod golden;
 mod identity;
 mod key;
 mod state_bytes;

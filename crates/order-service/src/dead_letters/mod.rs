@@ -7,6 +7,8 @@
 mod category;
 mod follower;
 mod forgotten_notes;
+#[cfg(test)]
+mod golden;
 mod headers;
 mod index;
 mod letter;

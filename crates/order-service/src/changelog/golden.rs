@@ -1,0 +1,112 @@
+//! The changelog of older versions, see `tests/golden/README.md`.
+
+use order_events::{CreateOrderPayload, OrderItem, Reason};
+use rdkafka::Message;
+
+use super::{Barrier, ChangelogEntry, Key, OrderState, OutcomeRun, OutcomeWindow, Progress};
+use crate::event_key::EventKey;
+use crate::fates::{Fate, Outcomes};
+use crate::fold::{HeldUpdate, OriginalHeader, OriginalRecord, RememberedEvent};
+use crate::golden::{Codecs, Line, lines};
+
+fn remembered(id: &str, fingerprint: i64, offset: i64) -> RememberedEvent {
+    RememberedEvent { key: EventKey::of(id), fingerprint, offset }
+}
+
+fn order() -> OrderState {
+    let item = |item_id: &str, quantity, price| OrderItem { item_id: item_id.into(), quantity, price };
+    let order = CreateOrderPayload {
+        customer_id: "CUST-é漢".into(),
+        order_date: "2026-11-27T01:02:03.456Z".into(),
+        items: vec![item("ITEM-1", 2, 49.99), item("", i32::MAX, 0.1)],
+        total_amount: 100.08,
+        currency: "USD".into(),
+        status: "shipped".into(),
+    };
+    let applied = vec![
+        remembered("800b4d27-3a20-5e4d-943c-fd39d46d6989", -7_173_728_325_766_647_136, 0),
+        remembered("order-events/2/17", i64::MIN, 17),
+        remembered("any other text", i64::MAX, 3_000_000_000),
+    ];
+    OrderState { order: Some(order), updated_at: 1_700_000_000_123, applied, held: Vec::new() }
+}
+
+fn waiting() -> OrderState {
+    let header = |name: &str, value: Option<&[u8]>| OriginalHeader {
+        name: name.into(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    let original = OriginalRecord {
+        value: vec![0, 0, 0, 0, 5, 0xff, 0x80],
+        timestamp: -1,
+        headers: vec![header("ce_id", Some(b"u-1")), header("none", None), header("empty", Some(b""))],
+    };
+    let held = HeldUpdate {
+        event: remembered("u-1", 42, 9),
+        status: "gift-wrapped".into(),
+        give_up_at: 1_700_000_002_000,
+        original,
+    };
+    OrderState { order: None, updated_at: 0, applied: Vec::new(), held: vec![held] }
+}
+
+/// One event of each fate, one after the other.
+fn window() -> OutcomeWindow {
+    let reasons = Reason::ALL.into_iter().map(Fate::DeadLettered);
+    let fates = [Fate::Duplicate, Fate::Held, Fate::NoEvent].into_iter().chain(reasons);
+    let run =
+        |(first, fate): (i64, Fate)| OutcomeRun { first, count: 1, outcome: fate.as_str().to_owned() };
+    let mut runs: Vec<OutcomeRun> = (8192..).zip(fates).map(run).collect();
+    runs.push(OutcomeRun { first: 9000, count: 100, outcome: "duplicate".to_owned() });
+    OutcomeWindow { runs }
+}
+
+fn set_1() -> Vec<(&'static str, Key<'static>, Option<ChangelogEntry>)> {
+    let progress = Progress { next_offset: 3_000_000_001, outcomes_from: 4096, lost: 300 };
+    let barrier = Barrier { transactional_id: "order-service/instance/one".to_owned() };
+    vec![
+        ("an order", Key::Order("ORD-1001"), Some(ChangelogEntry::OrderState(order()))),
+        ("an update that waits", Key::Order("O-漢"), Some(ChangelogEntry::OrderState(waiting()))),
+        ("nothing is known any more", Key::Order("O-3"), None),
+        ("how far", Key::Progress, Some(ChangelogEntry::Progress(progress))),
+        ("every fate", Key::Outcomes(8192), Some(ChangelogEntry::OutcomeWindow(window()))),
+        ("all were applied", Key::Outcomes(4096), None),
+        ("a takeover", Key::Barrier, Some(ChangelogEntry::Barrier(barrier))),
+    ]
+}
+
+#[tokio::test]
+async fn every_record_of_the_changelog_of_set_1_is_read() {
+    let codecs = Codecs::<ChangelogEntry>::new("1", "changelog").await;
+    let samples = set_1();
+    let today = samples.iter().map(|(about, key, entry)| {
+        let value = entry.as_ref().map(|entry| {
+            let mut bytes = Vec::new();
+            codecs.then.encode(entry, &mut bytes).unwrap();
+            bytes
+        });
+        Line::new(about, Some(key.as_text().as_bytes()), value.as_deref(), &[])
+    });
+    let lines = lines("1", "changelog.jsonl", &today.collect::<Vec<_>>());
+    assert_eq!(lines.len(), samples.len());
+    for (line, (about, key, entry)) in lines.iter().zip(samples) {
+        let record = line.record("changelog", 0);
+        assert_eq!(Key::parse(record.key()), Some(key), "{about}");
+        let read = match record.payload() {
+            Some(value) => Some(codecs.today.decode_fetching(Some(value)).await.unwrap()),
+            None => None,
+        };
+        assert_eq!(read, entry, "{about}");
+    }
+}
+
+#[test]
+fn every_fate_of_set_1_is_known() {
+    let mut outcomes = Outcomes::default();
+    outcomes.load(8192, Some(&window()));
+    let known: Vec<_> = (8192..8203).map(|offset| outcomes.get(offset).unwrap().as_str()).collect();
+    let names = "duplicate held no_event undecodable unknown_schema invalid_event duplicate_order unknown_order \
+                 illegal_transition idempotency_conflict processing_failed";
+    assert_eq!(known, names.split_whitespace().collect::<Vec<_>>());
+    assert_eq!([9099, 9100].map(|offset| outcomes.get(offset)), [Some(Fate::Duplicate), Some(Fate::Applied)]);
+}
