@@ -91,5 +91,6 @@ mod tests {
         assert_eq!(EventKey::of("order-events/2/17").0[..4], [0x36, 0xdc, 0xd7, 0x9b]);
         let update = Payload::Update(UpdateOrderPayload { status: "confirmed".into() });
         assert_eq!(fingerprint(&update).cast_unsigned(), 0x9eb3_3d67_f002_33ce);
+        assert_eq!(create(|_| {}).cast_unsigned(), 0x9c71_cc18_8385_72a0);
     }
 }

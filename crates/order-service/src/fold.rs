@@ -584,9 +584,10 @@ mod tests {
     }
 
     proptest! {
-        /// A batch that is folded again after a crash sees each event twice: nothing changes the second time.
+        /// Copies of what was applied or is held change nothing. Of what was rejected nothing is remembered: a copy of
+        /// that is a new event.
         #[test]
-        fn folding_everything_again_changes_nothing(
+        fn folding_again_what_was_applied_or_held_changes_nothing(
             events in (0..30_i64).map(any_incoming).collect::<Vec<_>>(),
             strict in any::<bool>(),
         ) {
