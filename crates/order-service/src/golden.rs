@@ -62,9 +62,8 @@ impl Line {
 
 /// The lines of a file; one that is missing is written with `today` if that is asked for.
 pub(crate) fn lines(set: &str, name: &str, today: &[Line]) -> Vec<Line> {
-    let text = file(set, name, || {
-        today.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect()
-    });
+    let text =
+        file(set, name, || today.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect());
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -14,6 +14,8 @@ mod event_key;
 mod fates;
 mod fold;
 #[cfg(test)]
+mod fold_and_model;
+#[cfg(test)]
 mod golden;
 mod metrics;
 mod order_view;

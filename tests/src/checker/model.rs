@@ -18,6 +18,8 @@ const HELD: usize = 16;
 /// What all the events together make.
 #[derive(Debug, Default)]
 pub struct Model {
+    /// Whether unusual changes of status are refused (`STATUS_TRANSITIONS=strict`).
+    pub strict: bool,
     /// What is known of each order id.
     pub orders: BTreeMap<String, Order>,
     /// What became of each event.
@@ -46,12 +48,14 @@ pub struct Order {
     pub content: Option<Value>,
     /// Every status that it had, the oldest first.
     pub history: Vec<String>,
-    /// The offsets of the events that were applied.
+    /// The offsets of the events that were applied; of those that were sent again, the first offsets.
     pub applied: Vec<i64>,
     /// The updates that wait: offset and status.
     pub held: Vec<(i64, String)>,
     /// What each event id stands for.
     seen: BTreeMap<String, Value>,
+    /// Of each update that waits: where it was first, and its event id.
+    waiting: BTreeMap<i64, (i64, String)>,
 }
 
 impl Model {
@@ -62,7 +66,7 @@ impl Model {
         let outcome = match event {
             Err(reason) => Outcome::Letter(reason),
             Ok(event) if !is_sound(&event, record.key.as_deref()) => Outcome::Letter("invalid_event"),
-            Ok(event) => self.apply(place, &event_id(record, topic), event),
+            Ok(event) => self.apply(place, origin(record), &event_id(record, topic), event),
         };
         self.outcomes.insert(place, outcome);
     }
@@ -73,6 +77,14 @@ impl Model {
             *outcome = Outcome::Letter("unknown_order");
         }
         self.orders.retain(|_, order| order.content.is_some());
+    }
+
+    /// One update that still waits is given up. Nothing is remembered of it.
+    pub fn give_up(&mut self, order_id: &str, place: Place) {
+        let order = self.orders.get_mut(order_id).unwrap();
+        order.held.retain(|(offset, _)| *offset != place.1);
+        order.forget(place.1);
+        self.outcomes.insert(place, Outcome::Letter("unknown_order"));
     }
 
     /// The events that are to be dead-lettered, and why.
@@ -89,7 +101,8 @@ impl Model {
         self.orders.iter().filter_map(|(id, order)| Some((id, order.content.as_ref()?)))
     }
 
-    fn apply(&mut self, place: Place, event_id: &str, event: OrderEvent) -> Outcome {
+    fn apply(&mut self, place: Place, origin: Option<i64>, event_id: &str, event: OrderEvent) -> Outcome {
+        let strict = self.strict;
         let order = self.orders.entry(event.order_id).or_default();
         let says = without_dates(&event.payload);
         if let Some(before) = order.seen.get(event_id) {
@@ -99,7 +112,16 @@ impl Model {
                 Outcome::Letter("idempotency_conflict")
             };
         }
-        match event.payload {
+        let first = origin.unwrap_or(place.1);
+        match &event.payload {
+            Payload::Update(_)
+                if origin.is_some() && order.applied.iter().skip(1).any(|offset| *offset > first) =>
+            {
+                return Outcome::Letter("illegal_transition");
+            }
+            Payload::Update(update) if order.refuses(strict, &update.status) => {
+                return Outcome::Letter("illegal_transition");
+            }
             Payload::Create(_) if order.content.is_some() => return Outcome::Letter("duplicate_order"),
             Payload::Update(_) if order.content.is_none() && order.held.len() == HELD => {
                 return Outcome::Letter("unknown_order");
@@ -111,14 +133,15 @@ impl Model {
                 order.content = Some(serde_json::to_value(create).unwrap());
                 let status = order.content.as_ref().unwrap()["status"].as_str().unwrap().to_owned();
                 order.change(place.1, &status);
-                for (offset, status) in std::mem::take(&mut order.held) {
-                    order.change(offset, &status);
-                    self.outcomes.insert((place.0, offset), Outcome::Applied);
+                for (offset, status) in order.take_held() {
+                    let outcome = order.end_waiting(offset, &status, strict);
+                    self.outcomes.insert((place.0, offset), outcome);
                 }
             }
-            Payload::Update(update) if order.content.is_some() => order.change(place.1, &update.status),
+            Payload::Update(update) if order.content.is_some() => order.change(first, &update.status),
             Payload::Update(update) => {
                 order.held.push((place.1, update.status));
+                order.waiting.insert(place.1, (first, event_id.to_owned()));
                 return Outcome::Held;
             }
         }
@@ -130,6 +153,35 @@ impl Order {
     /// Whether nothing is kept of it.
     pub fn is_unknown(&self) -> bool {
         self.content.is_none() && self.held.is_empty()
+    }
+
+    /// The updates that wait, in the order in which they were sent for the first time.
+    fn take_held(&mut self) -> Vec<(i64, String)> {
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_by_key(|(offset, _)| self.waiting[offset].0);
+        held
+    }
+
+    /// What becomes of an update that has waited, now that its order is there.
+    fn end_waiting(&mut self, offset: i64, status: &str, strict: bool) -> Outcome {
+        if self.refuses(strict, status) {
+            self.forget(offset);
+            return Outcome::Letter("illegal_transition");
+        }
+        self.change(self.waiting[&offset].0, status);
+        Outcome::Applied
+    }
+
+    /// Nothing is remembered of an update that has waited in vain.
+    fn forget(&mut self, offset: i64) {
+        let (_, event_id) = self.waiting.remove(&offset).unwrap();
+        self.seen.remove(&event_id);
+    }
+
+    /// Whether the order cannot become this.
+    fn refuses(&self, strict: bool, status: &str) -> bool {
+        let Some(content) = &self.content else { return false };
+        strict && !is_usual(content["status"].as_str().unwrap(), &canonical(status))
     }
 
     fn change(&mut self, offset: i64, status: &str) {
@@ -153,6 +205,25 @@ fn is_sound(event: &OrderEvent, key: Option<&[u8]>) -> bool {
         Payload::Update(update) => event.event_type == EventType::Update && !update.status.trim().is_empty(),
     };
     payload_is_sound && !event.order_id.trim().is_empty() && key == Some(event.order_id.as_bytes())
+}
+
+/// The same, forward, or cancelled before it is shipped.
+fn is_usual(from: &str, to: &str) -> bool {
+    const WAY: [&str; 6] = ["new", "pending", "confirmed", "processing", "shipped", "delivered"];
+    let place = |status| WAY.iter().position(|step| *step == status);
+    match (place(from), place(to)) {
+        (Some(from), Some(to)) => from <= to,
+        (Some(from), None) => to == "cancelled" && WAY[from] != "shipped" && WAY[from] != "delivered",
+        (None, _) => from == "cancelled" && to == "cancelled",
+    }
+}
+
+/// Where it was first, if it was sent again: an earlier place of the same partition.
+fn origin(record: &Record) -> Option<i64> {
+    let place = record.header("dlq-redrive-origin")?;
+    let (partition, offset) = place.split_once(':')?;
+    let offset: i64 = offset.parse().ok()?;
+    (partition.parse() == Ok(record.partition) && offset < record.offset).then_some(offset)
 }
 
 /// Its `ce_id`; a record without one is only itself.

@@ -54,8 +54,7 @@ fn waiting() -> OrderState {
 fn window() -> OutcomeWindow {
     let reasons = Reason::ALL.into_iter().map(Fate::DeadLettered);
     let fates = [Fate::Duplicate, Fate::Held, Fate::NoEvent].into_iter().chain(reasons);
-    let run =
-        |(first, fate): (i64, Fate)| OutcomeRun { first, count: 1, outcome: fate.as_str().to_owned() };
+    let run = |(first, fate): (i64, Fate)| OutcomeRun { first, count: 1, outcome: fate.as_str().to_owned() };
     let mut runs: Vec<OutcomeRun> = (8192..).zip(fates).map(run).collect();
     runs.push(OutcomeRun { first: 9000, count: 100, outcome: "duplicate".to_owned() });
     OutcomeWindow { runs }
