@@ -1,10 +1,12 @@
 //! What cannot be processed is told with why, in Kafka and over HTTP, and goes back when the cause is mended.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use end_to_end_tests::{Record, Service, World, eventually};
+use end_to_end_tests::{Record, Service, World, eventually, within};
+use futures_util::{StreamExt, stream};
 use order_events::Reason;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use reqwest::{Method, StatusCode};
@@ -272,14 +274,36 @@ async fn nothing_is_committed_past_a_letter_that_cannot_be_written() {
     orders.ready().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_send_over_http_stops_nothing() {
+    const UPDATES: usize = 6000;
+    let world = World::shared().await.with("UPDATE_GRACE", "0s").with("RUST_LOG", "info");
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    stream::iter(0..UPDATES)
+        .for_each_concurrent(32, async |number| {
+            let updated = cart.update(&format!("MADE-UP-{number}"), "pending").await;
+            assert_eq!(updated.status, 200, "{}", updated.text);
+        })
+        .await;
+    cart.create("HONEST", 1).await;
+    orders.order("HONEST", |_| true).await;
+    eventually("each update is a dead letter", async || {
+        (orders.get("/dlq/stats").await.json["total_messages"] == UPDATES).then_some(())
+    })
+    .await;
+    assert_eq!(orders.metric("order_dead_letter_limit_reached").await, Some(0.0));
+    let ready = orders.get("/health/ready").await;
+    assert_eq!(ready.status, 200, "{}", ready.text);
+}
+
 #[tokio::test]
-async fn a_flood_of_letters_stops_at_the_limit_and_goes_on_with_a_higher_one() {
-    let world = World::shared().await;
-    let limited = world.fork().with("DLQ_LIMIT", "50%/20/1h");
-    let (cart, orders) = (world.cart().await, limited.orders().await);
-    let events = world.events();
-    for number in 0..50 {
-        events.write(Some(format!("K{number}").as_bytes()), Some(b"rubbish"), &[]).await;
+async fn a_flood_of_letters_stops_its_partition_until_a_probe_is_good() {
+    let world = World::shared().await.with("RUST_LOG", "info").with("DLQ_LIMIT", "50%/20/1h");
+    let (cart, orders) = (world.cart().await, world.orders().await);
+    let [flooded, behind] = ["FLOODED", "BEHIND"].map(|start| in_partition(0, start));
+    let elsewhere = in_partition(1, "ELSEWHERE");
+    for _ in 0..50 {
+        world.events().write(Some(flooded.as_bytes()), Some(b"rubbish"), &[]).await;
     }
     let ready = eventually("it stops", async || {
         let ready = orders.get("/health/ready").await;
@@ -287,28 +311,45 @@ async fn a_flood_of_letters_stops_at_the_limit_and_goes_on_with_a_higher_one() {
     })
     .await;
     assert_eq!(ready.status, 503);
+    assert!(ready.text.contains("partition 0 is stopped until"), "{}", ready.text);
     assert_eq!(orders.metric("order_dead_letter_limit_reached").await, Some(1.0));
+    for (partition, stopped) in [(0, 1.0), (1, 0.0)] {
+        let metric = format!(r#"order_partition_stopped{{partition="{partition}"}}"#);
+        assert_eq!(orders.metric(&metric).await, Some(stopped));
+    }
+    let health = orders.get("/health").await;
+    let at = |name: &str| health.json["partitions"][0]["stopped"][name].as_str().unwrap().parse().unwrap();
+    let (since, until): (jiff::Timestamp, jiff::Timestamp) = (at("since"), at("until"));
+    assert_eq!(until.as_second() - since.as_second(), 60, "{}", health.text);
+    assert_eq!(health.json["partitions"][1]["stopped"], Value::Null, "{}", health.text);
     assert_eq!(
         orders.log().lines().filter(|line| line.contains("ERROR") && line.contains("DLQ_LIMIT")).count(),
         1
     );
     assert_eq!(world.dead_letters().read().len(), 20);
-    // What is there can still be looked at.
+    // What is there can still be looked at, and the other partitions go on.
     assert_eq!(orders.get("/dlq/stats").await.json["total_messages"], 20);
     assert_eq!(orders.get("/health/live").await.status, 200);
+    cart.create(&elsewhere, 1).await;
+    orders.order(&elsewhere, |_| true).await;
+
+    // After a restart it counts anew.
     orders.stop().await;
-    // A restart goes on, to the limit; and without one there is none.
-    let orders = limited.orders_starting().await;
+    let orders = world.orders_starting().await;
     eventually("it stops again", async || {
-        (orders.get("/dlq/stats").await.json["total_messages"] == 40).then_some(())
+        let ready = orders.get("/health/ready").await;
+        (ready.text.contains("partition 0 is stopped")).then_some(())
     })
     .await;
-    orders.stop().await;
-    let orders = world.fork().with("DLQ_LIMIT", "off").orders().await;
-    cart.create("BEHIND-IT-ALL", 1).await;
-    orders.order("BEHIND-IT-ALL", |_| true).await;
-    eventually("all letters are there", async || {
-        (orders.get("/dlq/stats").await.json["total_messages"] == 50).then_some(())
-    })
-    .await;
+    assert_eq!(world.dead_letters().read().len(), 40);
+    // The cause is mended: of the 100 events of the probe only the last ten of the flood are letters.
+    cart.create(&behind, 1).await;
+    for _ in 0..99 {
+        assert_eq!(cart.update(&behind, "confirmed").await.status, 200);
+    }
+    let resumed = async || (orders.get("/health/ready").await.status == 200).then_some(());
+    within(Duration::from_secs(120), "a probe is processed and is good", resumed).await;
+    orders.order(&behind, |order| order["status"] == "confirmed").await;
+    assert_eq!(orders.metric("order_dead_letter_limit_reached").await, Some(0.0));
+    assert_eq!(world.dead_letters().read().len(), 50);
 }
