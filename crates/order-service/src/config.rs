@@ -112,8 +112,8 @@ pub struct PipelineSettings {
     )]
     pub processing_retries: Vec<Duration>,
 
-    /// Too many dead letters stop the processing: PERCENT%/COUNT/WINDOW, or off. At least so many in the
-    /// window, and more than that share of its events.
+    /// Too many dead letters stop their partition for a while: PERCENT%/COUNT/WINDOW, or off. At least so many in the
+    /// window, and more than that share of its events. What clients cause over HTTP does not count.
     #[arg(long, env = "DLQ_LIMIT", default_value = "50%/1000/1m", value_name = "LIMIT")]
     pub dlq_limit: Limit,
 

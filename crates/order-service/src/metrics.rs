@@ -81,7 +81,7 @@ pub(crate) struct EventMetrics {
     lost: Counter,
     unreadable: Family<TopicLabel, Counter>,
     retried: Counter,
-    flooded: Gauge,
+    stopped: Gauge,
 }
 
 impl EventMetrics {
@@ -95,7 +95,7 @@ impl EventMetrics {
             lost: Counter::default(),
             unreadable: Family::default(),
             retried: Counter::default(),
-            flooded: Gauge::default(),
+            stopped: Gauge::default(),
         };
         registry.register("order_events_consumed", "Events consumed, by outcome", metrics.consumed.clone());
         registry.register(
@@ -131,8 +131,8 @@ impl EventMetrics {
         );
         registry.register(
             "order_dead_letter_limit_reached",
-            "1 if nothing is processed since too many events became dead letters (DLQ_LIMIT)",
-            metrics.flooded.clone(),
+            "1 if a partition is stopped since too many of its events became dead letters (DLQ_LIMIT)",
+            metrics.stopped.clone(),
         );
         registry.register_collector(Box::new(Gauges { view, status }));
         metrics
@@ -165,8 +165,8 @@ impl EventMetrics {
         self.retried.inc();
     }
 
-    pub(crate) fn flooded(&self) {
-        self.flooded.set(1);
+    pub(crate) fn stopped(&self, is_any: bool) {
+        self.stopped.set(is_any.into());
     }
 
     pub(crate) fn unreadable(&self, topic: &str) {
@@ -193,11 +193,14 @@ impl std::fmt::Debug for Gauges {
 /// A gauge's name, its help, and where it is read.
 type PartitionGauge = (&'static str, &'static str, fn(&PartitionStatus) -> i64);
 
-const PARTITION_GAUGES: [PartitionGauge; 3] = [
+const PARTITION_GAUGES: [PartitionGauge; 4] = [
     ("order_events_position", "Next offset to be processed", |partition| partition.position),
     ("order_events_lag", "Records that are not processed yet", |partition| partition.lag),
     ("order_partition_active", "1 if this instance processes the partition", |partition| {
         partition.active.into()
+    }),
+    ("order_partition_stopped", "1 if DLQ_LIMIT has stopped the partition on this instance", |partition| {
+        partition.stopped.is_some().into()
     }),
 ];
 

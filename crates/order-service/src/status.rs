@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// After this long without a sign of life, the pipeline's thread hangs. Its longest call takes seconds.
@@ -66,6 +67,31 @@ pub struct PartitionStatus {
     pub restored: bool,
     /// Events that retention took before they were processed.
     pub lost: i64,
+    /// That too many of its events became dead letters (`DLQ_LIMIT`), if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// A stop of a partition by `DLQ_LIMIT`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Stopped {
+    /// When it began.
+    #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// When a probe of 100 events will be processed; missing while that is under way.
+    #[serde(serialize_with = "as_optional_text", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub until: Option<Timestamp>,
+}
+
+fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
+#[expect(clippy::ref_option, reason = "serde gives the field so")]
+fn as_optional_text<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
 impl Status {

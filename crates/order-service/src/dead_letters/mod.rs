@@ -24,7 +24,7 @@ pub(crate) use self::follower::follow;
 pub(crate) use self::headers::{copied_redrive_origin, redrive_origin};
 pub(crate) use self::index::{Filter, Found, Index, Stats};
 pub(crate) use self::letter::{DeadLetter, Filed};
-pub(crate) use self::limit::{Bounds, Limit, Tally, Window};
+pub(crate) use self::limit::{Change, Gate, Limit, PROBE, Tally, counts};
 pub(crate) use self::lookup::Lookup;
 pub(crate) use self::redrive::Redrive;
 pub(crate) use self::redriver::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};

@@ -7,7 +7,7 @@ use order_events::codec::EncodeError;
 
 use super::number;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Progress};
-use crate::dead_letters::{DeadLetter, Tally};
+use crate::dead_letters::{DeadLetter, Tally, counts};
 use crate::fates::{Fate, window_of};
 use crate::fold::{HeldUpdate, Incoming, OrderState, Rules, expire, fold};
 use crate::metrics::Counts;
@@ -29,7 +29,7 @@ pub(super) struct PartitionBatch {
     /// New held updates: when they are given up, and of which order.
     pub(super) timers: Vec<(i64, CompactString)>,
     pub(super) counts: Counts,
-    /// How many records were taken, and how many of all became dead letters.
+    /// How many records were taken, and how many letters count towards the limit on them.
     pub(super) tally: Tally,
     /// Up to which time held updates are given up with this batch, if any are.
     pub(super) expired_until: Option<i64>,
@@ -106,10 +106,20 @@ impl PartitionBatch {
         rejection: Rejection,
         letter: impl FnOnce(Rejection) -> DeadLetter,
     ) {
+        self.tally.letters += u64::from(counts(rejection.reason));
+        self.reject_uncounted(offset, rejection, letter);
+    }
+
+    /// A record that fails because that was asked for: no sign of a bad deploy.
+    pub(super) fn reject_uncounted(
+        &mut self,
+        offset: i64,
+        rejection: Rejection,
+        letter: impl FnOnce(Rejection) -> DeadLetter,
+    ) {
         self.fates.push((offset, Fate::DeadLettered(rejection.reason)));
         self.counts.dead_lettered(rejection.reason);
         self.letters.push(letter(rejection));
-        self.tally.letters += 1;
     }
 
     /// Gives up the held updates of an order whose time was over then. Returns whether there were any.

@@ -16,7 +16,7 @@ use super::retry::{Attempt, attempt, injected_failure};
 use super::schemas::Schemas;
 use super::{GroupConsumer, Pipeline, PipelineError, Worker, now, number};
 use crate::changelog::Progress;
-use crate::dead_letters::{DeadLetter, Tally};
+use crate::dead_letters::DeadLetter;
 use crate::fold::MAX_HELD_IN_ALL;
 use crate::outcome::Rejection;
 use crate::record::{self, Unreadable};
@@ -25,31 +25,28 @@ use crate::record::{self, Unreadable};
 const END_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Worker {
-    /// Folds what is there of a partition; `before` is what was folded of others for the same transaction.
+    /// Folds what is there of a partition, as far as the limit on dead letters lets it.
     pub(super) fn fold(
         &mut self,
         index: usize,
         progress: Progress,
         backlog: &Backlog<'_>,
-        before: Tally,
     ) -> Result<PartitionBatch, PipelineError> {
         let mut batch = PartitionBatch::new(index, progress, now());
         let partition = &mut self.partitions[index];
         batch.must_be_written = partition.unwritten;
         partition.waits_for = None;
         for record in backlog.of(index).iter().take(self.batch_limit.get()) {
-            if self.is_flooded_by(before + batch.tally) || !self.fold_record(index, record, &mut batch)? {
+            if !self.partitions[index].gate.admits(batch.tally)
+                || !self.fold_record(index, record, &mut batch)?
+            {
                 // The rest of the partition waits.
                 return Ok(batch);
             }
         }
         let is_drained = backlog.of(index).is_empty();
-        self.expire(index, &mut batch, is_drained, before)?;
+        self.expire(index, &mut batch, is_drained)?;
         Ok(batch)
-    }
-
-    fn is_flooded_by(&self, folded: Tally) -> bool {
-        self.window.reached_with(folded).is_some()
     }
 
     /// Adds to the batch what one record comes to. False if it has to wait.
@@ -94,7 +91,8 @@ impl Worker {
             Attempt::GiveUp(retries, detail) => {
                 let rejection = Rejection::new(Reason::ProcessingFailed, detail);
                 batch.advance(offset);
-                batch.reject(offset, rejection, letter(retries));
+                // Nothing else makes processing fail than `injected_failure`.
+                batch.reject_uncounted(offset, rejection, letter(retries));
             }
         }
         Ok(true)
@@ -106,9 +104,8 @@ impl Worker {
         index: usize,
         batch: &mut PartitionBatch,
         is_drained: bool,
-        before: Tally,
     ) -> Result<(), PipelineError> {
-        let Self { pipeline, partitions, window, batch_limit, .. } = self;
+        let Self { pipeline, partitions, batch_limit, .. } = self;
         let partition = &mut partitions[index];
         let next_offset = batch.progress.next_offset;
         let Some(EndSeen { at, .. }) =
@@ -118,8 +115,7 @@ impl Worker {
         };
         let (mut pointless, mut is_all) = (Vec::new(), true);
         for timer in partition.timers.iter().take_while(|(give_up_at, _)| *give_up_at <= at) {
-            if batch.letters.len() >= batch_limit.get() || window.reached_with(before + batch.tally).is_some()
-            {
+            if batch.letters.len() >= batch_limit.get() {
                 is_all = false;
                 break;
             }

@@ -19,7 +19,6 @@ use super::schemas::{NODES_PAUSE, NodesLag, Schemas};
 use super::tail::{News, Tail};
 use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
 use crate::changelog::{ChangelogEntry, Identity, Key};
-use crate::dead_letters::Window;
 use crate::status::Obstacle;
 use crate::store::StateBytes;
 
@@ -53,13 +52,11 @@ impl Worker {
             damaged_at: None,
             silent_since: None,
             renewed_at: vec![-1; count],
-            partitions: (0..count).map(|_| Partition::new()).collect(),
+            partitions: (0..count).map(|_| Partition::new(pipeline.settings.dlq_limit)).collect(),
             start_offsets: Arc::new(Mutex::new(vec![None; count])),
             writer: None,
             left_behind: 0,
             batch_limit: BatchLimit::new(pipeline.settings.batch_max_events),
-            window: Window::new(pipeline.settings.dlq_limit),
-            flooded: None,
             first_to_activate: 0,
             lost_consumers: Vec::new(),
             backoff: FIRST_BACKOFF,

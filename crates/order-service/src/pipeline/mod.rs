@@ -15,6 +15,7 @@ mod decide;
 mod doubt;
 mod error;
 mod follow;
+mod gates;
 mod partition;
 mod process;
 mod rebalance;
@@ -50,7 +51,6 @@ use self::tail::Tail;
 pub(crate) use self::watch::watch;
 use crate::changelog::ChangelogCodec;
 use crate::config::{PipelineSettings, TopicNames};
-use crate::dead_letters::{Bounds, Window};
 use crate::fold::Rules;
 use crate::metrics::EventMetrics;
 use crate::state::View;
@@ -216,10 +216,6 @@ struct Worker {
     /// How many events of a partition are processed at once: fewer after a failure, which may be that they are too
     /// many to be delivered in time.
     batch_limit: BatchLimit,
-    /// What became dead letters lately.
-    window: Window,
-    /// The limit on dead letters, once it was reached: nothing more is processed.
-    flooded: Option<Bounds>,
     /// With which partition the next activations begin.
     first_to_activate: usize,
     /// When consumers were lost to a namesake.
@@ -380,7 +376,7 @@ impl Worker {
     ) -> Result<(), PipelineError> {
         let most = self.pipeline.settings.batch_max_events;
         let is_full = backlog.len() - self.blocked(backlog) >= most;
-        let is_stuck = self.writer.is_none() || self.flooded.is_some() || Instant::now() < self.retry_at;
+        let is_stuck = self.writer.is_none() || Instant::now() < self.retry_at;
         for (index, number) in (0..self.partitions.len()).zip(0..) {
             let partition = &mut self.partitions[index];
             let waiting = backlog.of(index).len();

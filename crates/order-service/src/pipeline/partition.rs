@@ -8,6 +8,7 @@ use order_events::registry::SchemaId;
 
 use super::retry::Retry;
 use crate::changelog::Progress;
+use crate::dead_letters::{Gate, Limit};
 
 /// How this instance stands to a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,9 @@ pub(super) struct Partition {
     pub(super) end_seen: Option<EndSeen>,
     /// The record whose processing failed, if it may pass.
     pub(super) retry: Option<Retry>,
+    /// Stops it when too many of its events become dead letters. It outlives a revocation: a group that gives the
+    /// partition back and forth must not let the flood through.
+    pub(super) gate: Gate,
     /// When held updates are to be given up, and of which order. Of an order that exists by now it is ignored.
     pub(super) timers: BTreeSet<(i64, CompactString)>,
     /// Whether it is not fetched, since more than enough is there. The consumer keeps that for as long as it
@@ -80,7 +84,7 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limit: Limit) -> Self {
         Self {
             role: Role::Follows,
             known: -1,
@@ -92,6 +96,7 @@ impl Partition {
             unwritten: false,
             end_seen: None,
             retry: None,
+            gate: Gate::new(limit),
             timers: BTreeSet::new(),
             paused: false,
         }
@@ -105,7 +110,7 @@ impl Partition {
     /// Whether its records cannot be processed just now.
     pub(super) fn is_blocked(&self) -> bool {
         let waits = self.waits_for.is_some() || self.retry.is_some_and(|retry| retry.waits(Instant::now()));
-        self.role != Role::Active || waits
+        self.role != Role::Active || waits || self.gate.is_stopped()
     }
 
     /// What is processed, if this instance may process it.

@@ -8,7 +8,7 @@ use order_events::codec::EncodeError;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::backlog::Backlog;
 use super::batch::PartitionBatch;
@@ -16,8 +16,7 @@ use super::partition::Partition;
 use super::{GroupConsumer, PipelineError, Worker, number};
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Identity, Key, OutcomeWindow};
 use crate::config::Guarantee;
-use crate::dead_letters::{self, Bounds, Tally};
-use crate::status::Obstacle;
+use crate::dead_letters;
 use crate::store::StateBytes;
 use crate::writer::{Delivered, Failure, Writer};
 
@@ -66,7 +65,8 @@ impl Worker {
         consumer: &GroupConsumer,
         backlog: &mut Backlog<'_>,
     ) -> Result<(), PipelineError> {
-        if Instant::now() < self.retry_at || self.flooded.is_some() {
+        self.tick_gates();
+        if Instant::now() < self.retry_at {
             return Ok(());
         }
         let Some(writer) = self.writer.take_if(|writer| writer.is_idle()) else { return Ok(()) };
@@ -80,15 +80,12 @@ impl Worker {
                 self.note_identity(&written, &ready);
                 self.pipeline.metrics.committed(began.elapsed());
                 for ready in ready {
-                    self.window.note(ready.batch.tally, began);
+                    self.count_letters(ready.batch.partition, ready.batch.tally);
                     self.show(ready, backlog);
                 }
                 self.note_written(&written);
                 self.went_well();
                 self.batch_limit.grow();
-                if let Some(bounds) = self.window.reached_with(Tally::default()) {
-                    self.stop_flood(bounds);
-                }
             }
             Err(Stopped::Failed(failure)) => {
                 self.failed("a transaction was aborted and will be tried again", failure)?;
@@ -115,17 +112,17 @@ impl Worker {
         backlog: &mut Backlog<'_>,
         ready: &mut Vec<Ready>,
     ) -> Result<Vec<Delivered>, Stopped> {
-        self.window.forget_old(Instant::now());
-        let mut sum = Tally::default();
         for index in 0..self.partitions.len() {
             let Some(progress) = self.partitions[index].active() else { continue };
+            if self.partitions[index].gate.is_stopped() {
+                continue;
+            }
             backlog.drop_below(index, progress.next_offset);
             self.look_for_end(index, consumer);
-            let batch = self.fold(index, progress, backlog, sum)?;
+            let batch = self.fold(index, progress, backlog)?;
             if batch.is_empty() {
                 continue;
             }
-            sum = sum + batch.tally;
             let batch = self.prepare(batch)?;
             if ready.is_empty() {
                 writer.begin()?;
@@ -243,18 +240,6 @@ impl Worker {
         }
         let (key, progress) = (Key::Progress.as_text(), Some(ready.progress.as_slice()));
         writer.send(topic, partition, Some(key.as_bytes()), progress, None, Some(index))
-    }
-
-    /// Too much becomes a dead letter: processes nothing more, and says why.
-    fn stop_flood(&mut self, bounds: Bounds) {
-        let reason = format!(
-            "too many events become dead letters: DLQ_LIMIT={bounds} is reached. See why with GET /dlq/messages; \
-             after that, a restart goes on, and a higher DLQ_LIMIT lets more through"
-        );
-        error!("{reason}");
-        self.pipeline.status.set(Obstacle::DeadLetters, reason);
-        self.pipeline.metrics.flooded();
-        self.flooded = Some(bounds);
     }
 
     /// Why the changelog seems to be another one, if so: new records lie before older ones, and what those said is gone.

@@ -73,6 +73,7 @@ impl Worker {
         partition.end_seen = None;
         partition.ask_again_at = None;
         partition.timers.clear();
+        self.tell_stops();
         Ok(())
     }
 
