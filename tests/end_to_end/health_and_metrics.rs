@@ -1,6 +1,7 @@
 //! What operators look at.
 
 use end_to_end_tests::{World, eventually};
+use serde_json::Value;
 
 #[tokio::test]
 async fn metrics_tell_requests_outcomes_lag_and_orders() {
@@ -70,6 +71,28 @@ async fn the_bytes_that_orders_take_are_told() {
     orders.order("ORDER-3", |_| true).await;
     let largest = bytes().await - before;
     assert!((520_000.0..530_000.0).contains(&largest), "{largest}");
+}
+
+#[tokio::test]
+async fn health_names_the_owner_of_each_partition_on_every_instance() {
+    let world = World::shared().await;
+    let instance = async |name| world.fork().with("INSTANCE_ID", name).orders().await;
+    let services = [("one", instance("one").await), ("two", instance("two").await)];
+    eventually("both have a share, and tell the same owners", async || {
+        let [one, two] = [services[0].1.get("/health").await.json, services[1].1.get("/health").await.json];
+        let healths = [("one", &one), ("two", &two)];
+        let is_told = (0..3).all(|partition| {
+            let active = |health: &Value| health["partitions"][partition]["active"] == true;
+            let owner = healths.iter().find(|(_, health)| active(health)).map(|(name, _)| *name);
+            owner.is_some_and(|owner| {
+                healths.iter().all(|(_, health)| health["partitions"][partition]["owner"] == owner)
+            })
+        });
+        let each_names_itself = healths.iter().all(|(name, health)| health["instance"] == *name);
+        let is_shared = services[0].1.active().await * services[1].1.active().await > 0;
+        (is_told && each_names_itself && is_shared).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod exactly_once_aborts;
 mod exactly_once_crashes;
 mod exactly_once_instances;
 mod exactly_once_outages;
+mod hanging_transactions;
 mod health_and_metrics;
 mod http_examples;
 mod limits;

@@ -42,6 +42,17 @@ async fn a_good_record_waits_for_the_registry_and_is_never_given_up() {
         (ready.status == 503 && ready.text.contains("schema registry")).then_some(())
     })
     .await;
+    let obstacle = async || orders.get("/health").await.json["obstacles"][0].clone();
+    let told = obstacle().await;
+    assert_eq!(told["kind"], "registry", "{told}");
+    assert!(told["reason"].as_str().unwrap().contains("schema registry"), "{told}");
+    assert!(told["remedy"].as_str().unwrap().contains("SCHEMA_REGISTRY_URL"), "{told}");
+    assert!(told["since"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{told}");
+    eventually("it has asked in vain once more", async || {
+        (orders.log().matches("waiting for the schema registry").count() > 1).then_some(())
+    })
+    .await;
+    assert_eq!(obstacle().await["since"], told["since"], "since the first time");
     assert_eq!(orders.get("/health/live").await.status, 200);
     assert_eq!(orders.get("/order-details?orderId=ORDER-2").await.status, 200);
 
