@@ -63,3 +63,45 @@ fn ask(client: &BaseConsumer<ClientLog>, topic: &str, status: &Status) -> bool {
     status.clear(Obstacle::Brokers);
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    use super::*;
+
+    const LEADERLESS: i32 = 0;
+    const WRITTEN: usize = 2;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_partition_without_a_leader_hides_no_other() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("events", 3, 1).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let producer: BaseProducer = config.create().unwrap();
+        producer.send(BaseRecord::<(), _>::to("events").partition(number(WRITTEN)).payload("x")).unwrap();
+        producer.flush(Duration::from_secs(30)).unwrap();
+        cluster.partition_leader("events", LEADERLESS, None).unwrap();
+
+        let (status, stop) = (Status::new(10), CancellationToken::new());
+        status.restoring(3);
+        for partition in 0..3 {
+            status.change(partition, |status| status.restored = true);
+        }
+        let watching = tokio::spawn({
+            let (status, stop) = (status.clone(), stop.clone());
+            async move { watch(&config, "events".into(), status, stop).await }
+        });
+        let asked = async {
+            while status.partitions()[WRITTEN].end_offset != 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
+        assert_eq!(status.unready_because(), None);
+        stop.cancel();
+        watching.await.unwrap().unwrap();
+    }
+}
