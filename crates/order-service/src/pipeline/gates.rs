@@ -10,11 +10,13 @@ use crate::dead_letters::{Change, PROBE, Tally};
 use crate::status::{Obstacle, Stopped};
 
 impl Worker {
-    /// Lets the partitions go on whose stop is over.
+    /// Lets the partitions of this instance go on whose stop is over.
     pub(super) fn tick_gates(&mut self) {
         let now = Instant::now();
         for index in 0..self.partitions.len() {
-            if let Some(change) = self.partitions[index].gate.tick(now) {
+            let partition = &mut self.partitions[index];
+            let change = if partition.is_ours() { partition.gate.tick(now) } else { None };
+            if let Some(change) = change {
                 self.gate_changed(index, change);
             }
         }
