@@ -167,6 +167,11 @@ impl PipelineSettings {
     }
 }
 
+/// The name of the instance that makes transactions under this id.
+pub fn instance_of(transactional_id: &str) -> Option<&str> {
+    transactional_id.rsplit_once("/instance/").map(|(_, name)| name)
+}
+
 fn batch_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(size) if (1..=100_000).contains(&size) => Ok(size),

@@ -90,6 +90,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let mut metrics = Registry::default();
     let http_metrics = HttpMetrics::register(&mut metrics);
     let (view, status) = (ViewCell::default(), Status::new(config.settings.orders.ready_max_lag));
+    let instance = config.clients.instance().or(config.settings.pipeline.instance_id.as_deref());
+    status.set_instance(instance.map(str::to_owned));
     let event_metrics = EventMetrics::register(&mut metrics, view.clone(), status.clone());
     let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
 

@@ -11,9 +11,12 @@ use utoipa::ToSchema;
 /// After this long without a sign of life, the pipeline's thread hangs. Its longest call takes seconds.
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 
-/// Something that must pass before requests make sense again. In the order of what is told first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Something that is in the way. In the order of what is told first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Obstacle {
+    /// The pipeline's thread gives no sign of life.
+    Hung,
     /// Topics and schemas are not there yet.
     Boot,
     /// The topics do not go together, so nothing is processed: wrong numbers of partitions, or a changelog that is not
@@ -33,6 +36,57 @@ pub enum Obstacle {
     Registry,
     /// Too many events became dead letters.
     DeadLetters,
+    /// Orders are being restored from the changelog.
+    Restoring,
+    /// Too many events are not processed yet.
+    Lag,
+}
+
+impl Obstacle {
+    /// What a person can do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Hung => "Restart this process, as an orchestrator does that asks /health/live.",
+            Self::Boot => {
+                "Wait, if the brokers and the schema registry are starting. Else check KAFKA_BOOTSTRAP_SERVERS and \
+                 SCHEMA_REGISTRY_URL. It goes on by itself."
+            }
+            Self::Brokers => {
+                "Bring the brokers back, or check KAFKA_BOOTSTRAP_SERVERS and the network. It goes on by itself."
+            }
+            Self::Transactions => {
+                "Look at the brokers' logs, their in-sync replicas and the permissions of this service. It tries \
+                 again by itself."
+            }
+            Self::Registry => {
+                "Bring the schema registry back, or check SCHEMA_REGISTRY_URL. It goes on by itself."
+            }
+            Self::DeadLetters => {
+                "Look at GET /dlq/messages and mend the cause: a deploy or a producer. A stopped partition goes on \
+                 by itself after a good probe; a higher DLQ_LIMIT lets more through."
+            }
+            Self::Restoring => "Wait until the changelog is read.",
+            Self::Lag => {
+                "Wait, if the lag is falling. Else look at the owners of the partitions that lag; more instances \
+                 help as long as there are fewer than partitions."
+            }
+        }
+    }
+}
+
+/// An obstacle as it is told.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ObstacleReport {
+    /// Which one.
+    pub kind: Obstacle,
+    /// What is wrong.
+    pub reason: String,
+    /// Since when it is in the way.
+    #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// What to do.
+    pub remedy: &'static str,
 }
 
 /// A handle on the status; cheap to clone.
@@ -40,7 +94,14 @@ pub enum Obstacle {
 pub struct Status(Arc<RwLock<Inner>>);
 
 struct Inner {
-    obstacles: BTreeMap<Obstacle, String>,
+    /// What somebody has `set`.
+    obstacles: BTreeMap<Obstacle, ObstacleReport>,
+    /// What this instance is called.
+    instance: Option<String>,
+    /// Since when orders are restored.
+    restoring_since: Timestamp,
+    /// Since when a partition lags too much, if one does.
+    behind_since: Option<Timestamp>,
     /// The pipeline thread's last sign of life.
     last_beat: Instant,
     partitions: Vec<PartitionStatus>,
@@ -55,6 +116,10 @@ pub struct PartitionStatus {
     pub partition: usize,
     /// Whether this instance processes it; else another one does, and this one follows.
     pub active: bool,
+    /// The instance that took it over last, as the changelog says; missing if that has no name
+    /// (`PROCESSING_GUARANTEE=at_least_once` without `INSTANCE_ID`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The next offset to be processed.
     pub position: i64,
     /// The offset of the first record that is still there.
@@ -98,11 +163,24 @@ impl Status {
     /// The service starts.
     pub fn new(max_lag: i64) -> Self {
         Self(Arc::new(RwLock::new(Inner {
-            obstacles: BTreeMap::from([(Obstacle::Boot, "starting".to_owned())]),
+            obstacles: BTreeMap::from([(Obstacle::Boot, report(Obstacle::Boot, "starting".to_owned()))]),
+            instance: None,
+            restoring_since: Timestamp::now(),
+            behind_since: None,
             last_beat: Instant::now(),
             partitions: Vec::new(),
             max_lag,
         })))
+    }
+
+    /// What this instance is called.
+    pub fn set_instance(&self, name: Option<String>) {
+        self.write(|inner| inner.instance = name);
+    }
+
+    /// What this instance is called, if it has a name.
+    pub fn instance(&self) -> Option<String> {
+        self.read(|inner| inner.instance.clone())
     }
 
     /// The boot is over; there are this many partitions, and their states are to be restored.
@@ -111,13 +189,17 @@ impl Status {
             let partition = |partition| PartitionStatus { partition, ..PartitionStatus::default() };
             inner.partitions = (0..partitions).map(partition).collect();
             inner.obstacles.remove(&Obstacle::Boot);
+            inner.restoring_since = Timestamp::now();
         });
     }
 
-    /// Something is in the way, for this reason.
+    /// Something is in the way, for this reason. It is so since the first call, until it is cleared.
     pub fn set(&self, obstacle: Obstacle, reason: String) {
-        self.write(|inner| {
-            inner.obstacles.insert(obstacle, reason);
+        self.write(|inner| match inner.obstacles.get_mut(&obstacle) {
+            Some(known) => known.reason = reason,
+            None => {
+                inner.obstacles.insert(obstacle, report(obstacle, reason));
+            }
         });
     }
 
@@ -154,6 +236,8 @@ impl Status {
                 change(status);
                 status.lag = (status.end_offset - status.position.max(status.start_offset)).max(0);
             }
+            let is_behind = inner.partitions.iter().any(|status| status.lag > inner.max_lag);
+            inner.behind_since = is_behind.then(|| inner.behind_since.unwrap_or_else(Timestamp::now));
         });
     }
 
@@ -175,22 +259,14 @@ impl Status {
         })
     }
 
+    /// Everything that is in the way, the most urgent first.
+    pub fn obstacles(&self) -> Vec<ObstacleReport> {
+        self.read(Inner::all_obstacles)
+    }
+
     /// Why the service should get no requests just now, if so.
     pub fn unready_because(&self) -> Option<String> {
-        self.read(|inner| {
-            if !inner.is_live() {
-                return Some("the pipeline gives no sign of life".to_owned());
-            }
-            if let Some(reason) = inner.obstacles.values().next() {
-                return Some(reason.clone());
-            }
-            if let Some(behind) = inner.partitions.iter().find(|status| !status.restored) {
-                return Some(format!("the orders of partition {} are being restored", behind.partition));
-            }
-            let worst = inner.partitions.iter().max_by_key(|status| status.lag)?;
-            let lags = format!("partition {} lags by {} records", worst.partition, worst.lag);
-            (worst.lag > inner.max_lag).then_some(lags)
-        })
+        self.obstacles().into_iter().next().map(|obstacle| obstacle.reason)
     }
 
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
@@ -203,9 +279,38 @@ impl Status {
 }
 
 impl Inner {
+    fn all_obstacles(&self) -> Vec<ObstacleReport> {
+        let hung = (!self.is_live()).then(|| {
+            let silent = self.last_beat.elapsed();
+            let since = Timestamp::now().checked_sub(silent).unwrap_or_default();
+            ObstacleReport {
+                since,
+                ..report(Obstacle::Hung, "the pipeline gives no sign of life".to_owned())
+            }
+        });
+        let restoring = self.partitions.iter().find(|status| !status.restored).map(|behind| {
+            let reason = format!("the orders of partition {} are being restored", behind.partition);
+            ObstacleReport { since: self.restoring_since, ..report(Obstacle::Restoring, reason) }
+        });
+        let worst = self.partitions.iter().max_by_key(|status| status.lag);
+        let lag = worst.zip(self.behind_since).map(|(worst, since)| {
+            let reason = format!("partition {} lags by {} records", worst.partition, worst.lag);
+            ObstacleReport { since, ..report(Obstacle::Lag, reason) }
+        });
+        let mut all: Vec<ObstacleReport> = self.obstacles.values().cloned().collect();
+        all.extend(hung.into_iter().chain(restoring).chain(lag));
+        all.sort_by_key(|obstacle| obstacle.kind);
+        all
+    }
+
     fn is_live(&self) -> bool {
         self.last_beat.elapsed() < HUNG_AFTER
     }
+}
+
+/// From now on.
+fn report(kind: Obstacle, reason: String) -> ObstacleReport {
+    ObstacleReport { kind, reason, since: Timestamp::now(), remedy: kind.remedy() }
 }
 
 #[cfg(test)]
@@ -250,5 +355,40 @@ mod tests {
         assert_eq!(status.unready_because().unwrap(), "no brokers");
         assert!(status.clear(Obstacle::Brokers) && !status.clear(Obstacle::Brokers));
         assert_eq!(status.unready_because().unwrap(), "no registry");
+    }
+
+    #[test]
+    fn an_obstacle_is_there_since_it_was_first_set() {
+        let status = Status::new(0);
+        status.restoring(1);
+        status.change(0, |status| status.restored = true);
+        status.set(Obstacle::Registry, "no registry".into());
+        let first = status.obstacles();
+        status.set(Obstacle::Registry, "still none".into());
+        let again = status.obstacles();
+        assert_eq!((first.len(), again.len()), (1, 1));
+        assert_eq!((again[0].since, again[0].reason.as_str()), (first[0].since, "still none"));
+        status.clear(Obstacle::Registry);
+        assert!(status.obstacles().is_empty());
+        status.set(Obstacle::Registry, "gone again".into());
+        assert!(status.obstacles()[0].since > first[0].since, "another outage");
+    }
+
+    #[test]
+    fn a_lag_is_too_large_since_it_grew_too_large() {
+        let status = Status::new(10);
+        status.restoring(2);
+        status.change(0, |status| status.restored = true);
+        status.change(1, |status| status.restored = true);
+        status.change(0, |status| status.end_offset = 11);
+        let first = status.obstacles();
+        assert_eq!((first.len(), first[0].kind), (1, Obstacle::Lag));
+        status.change(1, |status| status.end_offset = 20);
+        status.change(0, |status| status.position = 11);
+        let again = status.obstacles();
+        assert_eq!(again[0].since, first[0].since);
+        assert_eq!(again[0].reason, "partition 1 lags by 20 records");
+        status.change(1, |status| status.position = 20);
+        assert!(status.obstacles().is_empty());
     }
 }

@@ -19,6 +19,7 @@ use super::schemas::{NODES_PAUSE, NodesLag, Schemas};
 use super::tail::{News, Tail};
 use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
 use crate::changelog::{ChangelogEntry, Identity, Key};
+use crate::config::instance_of;
 use crate::status::Obstacle;
 use crate::store::StateBytes;
 
@@ -272,6 +273,8 @@ fn take(
         }
         Some(Key::Barrier) => {
             if let Some(ChangelogEntry::Barrier(barrier)) = decode(pipeline, record)? {
+                let owner = instance_of(&barrier.transactional_id).map(str::to_owned);
+                pipeline.status.change(index, |status| status.owner = owner);
                 partition.last_writer = Some(barrier.transactional_id);
             }
         }

@@ -50,7 +50,7 @@ use self::schemas::Schemas;
 use self::tail::Tail;
 pub(crate) use self::watch::watch;
 use crate::changelog::ChangelogCodec;
-use crate::config::{PipelineSettings, TopicNames};
+use crate::config::{PipelineSettings, TopicNames, instance_of};
 use crate::fold::Rules;
 use crate::metrics::EventMetrics;
 use crate::state::View;
@@ -121,6 +121,11 @@ impl Clients {
     /// The configuration of a client that only asks.
     pub fn watch(&self) -> ClientConfig {
         self.kafka.plain_client(&[("client.id", "order-service-watch"), ("reconnect.backoff.max.ms", "500")])
+    }
+
+    /// The name of this instance that goes with its transactions: without `INSTANCE_ID`, a new one at each start.
+    pub fn instance(&self) -> Option<&str> {
+        self.transactional_id.as_deref().and_then(instance_of)
     }
 
     fn writer(&self, transactional_id: Option<&str>) -> Result<ClientConfig, PropertyError> {

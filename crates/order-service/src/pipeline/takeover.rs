@@ -246,8 +246,9 @@ impl Worker {
             self.partitions[index].timers.extend(held.map(|held| (held.give_up_at, order_id.clone())));
         }
         backlog.drop_below(index, progress.next_offset);
+        let owner = self.pipeline.status.instance();
         self.pipeline.status.change(index, |status| {
-            status.active = true;
+            (status.active, status.owner) = (true, owner);
             (status.position, status.start_offset, status.end_offset) = (progress.next_offset, start, end);
             status.lost = progress.lost;
         });

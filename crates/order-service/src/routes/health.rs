@@ -8,7 +8,7 @@ use service_runtime::Problem;
 use utoipa::ToSchema;
 
 use crate::state::AppState;
-use crate::status::PartitionStatus;
+use crate::status::{ObstacleReport, PartitionStatus};
 
 /// How the service is.
 #[derive(Serialize, ToSchema)]
@@ -17,6 +17,9 @@ pub(super) struct Health {
     status: &'static str,
     /// `running`, `waiting` or `hung`.
     consumer: &'static str,
+    /// What this instance is called: `INSTANCE_ID`, or a name that it has made for itself at its start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
     orders_in_memory: usize,
     /// Events that retention took before they were processed.
     events_lost: i64,
@@ -24,6 +27,8 @@ pub(super) struct Health {
     /// Why requests should not come here, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Everything that is in the way, the most urgent first: since when, and what to do.
+    obstacles: Vec<ObstacleReport>,
 }
 
 /// One word.
@@ -48,10 +53,12 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<H
     let body = Health {
         status,
         consumer,
+        instance: state.status.instance(),
         orders_in_memory: state.order_count(),
         events_lost: partitions.iter().map(|partition| partition.lost).sum(),
         partitions,
         reason,
+        obstacles: state.status.obstacles(),
     };
     (code, Json(body))
 }
