@@ -193,9 +193,19 @@ impl std::fmt::Debug for Gauges {
 /// A gauge's name, its help, and where it is read.
 type PartitionGauge = (&'static str, &'static str, fn(&PartitionStatus) -> i64);
 
-const PARTITION_GAUGES: [PartitionGauge; 4] = [
+const PARTITION_GAUGES: [PartitionGauge; 6] = [
     ("order_events_position", "Next offset to be processed", |partition| partition.position),
     ("order_events_lag", "Records that are not processed yet", |partition| partition.lag),
+    (
+        "order_events_unstable",
+        "Records between the last stable offset and the high watermark: open transactions hide them",
+        |partition| partition.unstable,
+    ),
+    (
+        "order_events_hanging_transaction",
+        "1 if a transaction has hidden records of the partition for more than 30 seconds",
+        |partition| partition.hanging_transaction.is_some().into(),
+    ),
     ("order_partition_active", "1 if this instance processes the partition", |partition| {
         partition.active.into()
     }),

@@ -36,6 +36,10 @@ pub enum Obstacle {
     Registry,
     /// Too many events became dead letters.
     DeadLetters,
+    /// Some partitions of the events have no leader that answers; the others go on. Readiness stays.
+    Leaders,
+    /// An open transaction hides events. Readiness stays: one peer must not take every instance out at once.
+    HangingTransaction,
     /// Orders are being restored from the changelog.
     Restoring,
     /// Too many events are not processed yet.
@@ -43,6 +47,11 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// Whether requests should not come to this instance because of it.
+    fn blocks_requests(self) -> bool {
+        !matches!(self, Self::Leaders | Self::HangingTransaction)
+    }
+
     /// What a person can do about it.
     pub fn remedy(self) -> &'static str {
         match self {
@@ -64,6 +73,14 @@ impl Obstacle {
             Self::DeadLetters => {
                 "Look at GET /dlq/messages and mend the cause: a deploy or a producer. A stopped partition goes on \
                  by itself after a good probe; a higher DLQ_LIMIT lets more through."
+            }
+            Self::Leaders => {
+                "Bring the brokers of these partitions back: kafka-topics.sh --describe --unavailable-partitions \
+                 names them. It goes on by itself."
+            }
+            Self::HangingTransaction => {
+                "Run the command of the reason. What it shows can be ended with kafka-transactions.sh abort; before \
+                 its time-out is over, end its producer, which describe-producers shows."
             }
             Self::Restoring => "Wait until the changelog is read.",
             Self::Lag => {
@@ -128,6 +145,12 @@ pub struct PartitionStatus {
     pub end_offset: i64,
     /// `end_offset - position`; marks of transactions count.
     pub lag: i64,
+    /// Records from the last stable offset up to the high watermark, when they were last asked for: an open transaction
+    /// hides them. Not part of `lag`.
+    pub unstable: i64,
+    /// The transaction that has hidden records for too long, if one has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hanging_transaction: Option<HangingTransaction>,
     /// Whether the changelog was read to the end that it had when the service started.
     pub restored: bool,
     /// Events that retention took before they were processed.
@@ -148,6 +171,17 @@ pub struct Stopped {
     #[serde(serialize_with = "as_optional_text", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
     pub until: Option<Timestamp>,
+}
+
+/// A transaction that is open for longer than half a minute.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct HangingTransaction {
+    /// Its first record: nothing from here on is read.
+    pub offset: i64,
+    /// Since when that is seen.
+    #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
 }
 
 fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
@@ -266,7 +300,8 @@ impl Status {
 
     /// Why the service should get no requests just now, if so.
     pub fn unready_because(&self) -> Option<String> {
-        self.obstacles().into_iter().next().map(|obstacle| obstacle.reason)
+        let blocking = self.obstacles().into_iter().find(|obstacle| obstacle.kind.blocks_requests());
+        blocking.map(|obstacle| obstacle.reason)
     }
 
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
@@ -372,6 +407,18 @@ mod tests {
         assert!(status.obstacles().is_empty());
         status.set(Obstacle::Registry, "gone again".into());
         assert!(status.obstacles()[0].since > first[0].since, "another outage");
+    }
+
+    #[test]
+    fn a_peers_open_transaction_is_told_and_changes_no_readiness() {
+        let status = Status::new(0);
+        status.restoring(1);
+        status.change(0, |status| status.restored = true);
+        status.set(Obstacle::HangingTransaction, "one hangs".into());
+        assert_eq!(status.obstacles()[0].reason, "one hangs");
+        assert_eq!(status.unready_because(), None);
+        status.set(Obstacle::Registry, "no registry".into());
+        assert_eq!(status.unready_because().unwrap(), "no registry");
     }
 
     #[test]

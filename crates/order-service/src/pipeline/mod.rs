@@ -21,6 +21,7 @@ mod process;
 mod rebalance;
 mod retry;
 mod schemas;
+mod stable_offset;
 mod stand_by;
 mod tail;
 mod takeover;

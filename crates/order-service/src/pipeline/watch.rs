@@ -1,20 +1,26 @@
 //! Asks the brokers, every few seconds, where the partitions begin and end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use order_events::ClientLog;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::number;
-use crate::status::{Obstacle, Status};
+use super::stable_offset::StableOffset;
+use crate::status::{HangingTransaction, Obstacle, PartitionStatus, Status};
 
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Once a partition of a round has not answered, others that do not are given up earlier: each of them keeps the
+/// others waiting.
+const NEXT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Keeps lag and the state of the brokers known, until `stop`.
 ///
@@ -26,18 +32,18 @@ pub(crate) async fn watch(
     status: Status,
     stop: CancellationToken,
 ) -> Result<(), KafkaError> {
-    let client: Arc<BaseConsumer<ClientLog>> = Arc::new(config.create_with_context(ClientLog)?);
+    let mut watcher = Watcher::new(config, topic, status)?;
     let watch = async {
-        let mut were_away = false;
         loop {
-            let (client, topic, status) = (client.clone(), topic.clone(), status.clone());
-            let away = spawn_blocking(move || ask(&client, &topic, &status)).await.unwrap_or(false);
-            match (were_away, away) {
-                (false, true) => warn!("the brokers do not answer"),
-                (true, false) => info!("the brokers answer again"),
-                _ => {}
+            let asked = spawn_blocking(move || {
+                watcher.ask();
+                watcher
+            });
+            match asked.await {
+                Ok(back) => watcher = back,
+                // The runtime shuts down.
+                Err(_) => break,
             }
-            were_away = away;
             tokio::time::sleep(INTERVAL).await;
         }
     };
@@ -45,23 +51,122 @@ pub(crate) async fn watch(
     Ok(())
 }
 
-/// Returns whether the brokers are away.
-fn ask(client: &BaseConsumer<ClientLog>, topic: &str, status: &Status) -> bool {
-    for partition in status.partitions() {
-        match client.fetch_watermarks(topic, number(partition.partition), INTERVAL) {
-            Ok((start, end)) => status.change(partition.partition, |status| {
-                (status.start_offset, status.end_offset) = (start, end);
-            }),
-            // The changelog has more partitions than the events, which is told already.
-            Err(error) if error.rdkafka_error_code() == Some(Code::UnknownPartition) => {}
-            Err(error) => {
-                status.set(Obstacle::Brokers, format!("the brokers do not answer ({error})"));
-                return true;
+struct Watcher {
+    /// Is told the last stable offsets: what is behind them cannot be read yet.
+    committed: BaseConsumer<ClientLog>,
+    /// Is told the high watermarks: everything that all in-sync replicas have.
+    uncommitted: BaseConsumer<ClientLog>,
+    servers: String,
+    topic: Arc<str>,
+    status: Status,
+    stable: Vec<StableOffset>,
+    were_away: bool,
+    was_hanging: bool,
+}
+
+impl Watcher {
+    fn new(config: &ClientConfig, topic: Arc<str>, status: Status) -> Result<Self, KafkaError> {
+        let client = |level| config.clone().set("isolation.level", level).create_with_context(ClientLog);
+        Ok(Self {
+            committed: client("read_committed")?,
+            uncommitted: client("read_uncommitted")?,
+            servers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
+            topic,
+            stable: vec![StableOffset::default(); status.partitions().len()],
+            status,
+            were_away: false,
+            was_hanging: false,
+        })
+    }
+
+    /// Asks for every partition, also behind one that does not answer.
+    fn ask(&mut self) {
+        let mut failed: Vec<(usize, KafkaError)> = Vec::new();
+        for index in 0..self.stable.len() {
+            let timeout = if failed.is_empty() { INTERVAL } else { NEXT_TIMEOUT };
+            match self.ask_one(index, timeout) {
+                Ok(()) => {}
+                // The changelog has more partitions than the events, which is told already.
+                Err(error) if error.rdkafka_error_code() == Some(Code::UnknownPartition) => {}
+                Err(error) => {
+                    debug!(partition = index, %error, "a partition's offsets cannot be had");
+                    failed.push((index, error));
+                }
             }
         }
+        self.tell_failures(&failed);
+        self.tell_hanging();
     }
-    status.clear(Obstacle::Brokers);
-    false
+
+    fn ask_one(&mut self, index: usize, timeout: Duration) -> Result<(), KafkaError> {
+        let ask = |client: &BaseConsumer<_>| client.fetch_watermarks(&self.topic, number(index), timeout);
+        let (start, stable) = ask(&self.committed)?;
+        let (_, high_watermark) = ask(&self.uncommitted)?;
+        let stood = self.stable[index].observe(stable, high_watermark, Instant::now());
+        let since = stood.map(|stood| Timestamp::now().checked_sub(stood).unwrap_or_default());
+        self.status.change(index, |status| {
+            (status.start_offset, status.end_offset) = (start, stable);
+            status.unstable = (high_watermark - stable).max(0);
+            let known = status.hanging_transaction.take().filter(|known| known.offset == stable);
+            status.hanging_transaction =
+                since.map(|since| known.unwrap_or(HangingTransaction { offset: stable, since }));
+        });
+        Ok(())
+    }
+
+    fn tell_failures(&mut self, failed: &[(usize, KafkaError)]) {
+        let are_away = failed.len() == self.stable.len();
+        match (self.were_away, are_away) {
+            (false, true) => warn!("the brokers do not answer"),
+            (true, false) => info!("the brokers answer again"),
+            _ => {}
+        }
+        self.were_away = are_away;
+        let Some((_, error)) = failed.first() else {
+            self.status.clear(Obstacle::Brokers);
+            self.status.clear(Obstacle::Leaders);
+            return;
+        };
+        if are_away {
+            self.status.clear(Obstacle::Leaders);
+            self.status.set(Obstacle::Brokers, format!("the brokers do not answer ({error})"));
+        } else {
+            self.status.clear(Obstacle::Brokers);
+            let partitions: Vec<String> = failed.iter().map(|(index, _)| index.to_string()).collect();
+            let reason = format!(
+                "no leader answers for these partitions of {}: {} ({error})",
+                self.topic,
+                partitions.join(", ")
+            );
+            self.status.set(Obstacle::Leaders, reason);
+        }
+    }
+
+    fn tell_hanging(&mut self) {
+        let told: Vec<String> =
+            self.status.partitions().iter().filter_map(|status| self.hanging(status)).collect();
+        match (self.was_hanging, told.first()) {
+            (false, Some(first)) => warn!("{first}"),
+            (true, None) => info!("no transaction hides events any more"),
+            _ => {}
+        }
+        self.was_hanging = !told.is_empty();
+        if self.was_hanging {
+            self.status.set(Obstacle::HangingTransaction, told.join("; "));
+        } else {
+            self.status.clear(Obstacle::HangingTransaction);
+        }
+    }
+
+    fn hanging(&self, partition: &PartitionStatus) -> Option<String> {
+        let HangingTransaction { offset, since } = partition.hanging_transaction.as_ref()?;
+        let (topic, servers, unstable, partition) =
+            (&self.topic, &self.servers, partition.unstable, partition.partition);
+        Some(format!(
+            "an open transaction hides partition {partition} of {topic} from offset {offset} on ({unstable} records) since \
+             {since:.0}: kafka-transactions.sh --bootstrap-server {servers} find-hanging --topic {topic} --partition {partition}"
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +205,13 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
+        assert_eq!(status.unready_because(), None);
+        let leaderless = async {
+            while status.obstacles().first().is_none_or(|obstacle| obstacle.kind != Obstacle::Leaders) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), leaderless).await.unwrap();
         assert_eq!(status.unready_because(), None);
         stop.cancel();
         watching.await.unwrap().unwrap();

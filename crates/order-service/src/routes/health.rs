@@ -13,6 +13,7 @@ use crate::status::{ObstacleReport, PartitionStatus};
 /// How the service is.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
+    /// `healthy`, `degraded` or `unhealthy`.
     #[schema(example = "healthy")]
     status: &'static str,
     /// `running`, `waiting` or `hung`.
@@ -39,13 +40,15 @@ pub(super) struct Brief {
 
 /// The whole picture. 503 when requests should not come here.
 #[utoipa::path(get, path = "/health", tag = "health", responses(
-    (status = 200, description = "Orders are processed and shown.", body = Health),
+    (status = 200, description = "Orders are processed and shown. If `status` is `degraded`, something needs a look; `obstacles` says what.", body = Health),
     (status = 503, description = "They are not, or are far behind; `reason` says why.", body = Health),
 ))]
 pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
     let partitions = state.status.partitions();
     let reason = state.status.unready_because();
+    let obstacles = state.status.obstacles();
     let (code, status, consumer) = match (&reason, state.status.is_live()) {
+        (None, _) if !obstacles.is_empty() => (StatusCode::OK, "degraded", "running"),
         (None, _) => (StatusCode::OK, "healthy", "running"),
         (Some(_), true) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "waiting"),
         (Some(_), false) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "hung"),
@@ -58,7 +61,7 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<H
         events_lost: partitions.iter().map(|partition| partition.lost).sum(),
         partitions,
         reason,
-        obstacles: state.status.obstacles(),
+        obstacles,
     };
     (code, Json(body))
 }
