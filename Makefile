@@ -18,7 +18,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-api test-images docs lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-api test-flood test-images docs lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -42,6 +42,10 @@ test-api: ## check the descriptions in docs/ with their official tools, and the 
 	node tests/api/asyncapi.js docs/asyncapi.json
 	$(cargo) build --workspace --bins --locked
 	$(cargo) test --package end-to-end-tests --test api --locked
+
+test-flood: ## create 10,000 orders beside 100,000 mistakes of other clients, and measure; some minutes
+	@stack/setup.sh
+	$(cargo) bench --package end-to-end-tests --bench flood --locked
 
 docs: setup ## write the descriptions in docs/ anew from the code
 	UPDATE_DOCS=1 $(cargo) test --quiet --package cart-service --package order-service --test description --locked
