@@ -25,9 +25,9 @@ pub enum Obstacle {
     /// The brokers do not answer.
     Brokers,
     /// A broker answers as if the changelog were gone, or shorter than it was.
-    Changelog,
+    ChangelogDoubt,
     /// A broker answers as if the events topic were shorter than it was.
-    Events,
+    EventsDoubt,
     /// A topic has records that cannot be read.
     Damage,
     /// Transactions fail.
@@ -62,6 +62,18 @@ impl Obstacle {
             }
             Self::Brokers => {
                 "Bring the brokers back, or check KAFKA_BOOTSTRAP_SERVERS and the network. It goes on by itself."
+            }
+            Self::Topics => {
+                "Mend what the reason names; docs/operations.md has the steps to more partitions. It goes on by itself \
+                 when the topics go together again."
+            }
+            Self::ChangelogDoubt | Self::EventsDoubt => {
+                "Wait: within seconds the leader confirms or denies it. If it stays, look at the brokers' logs and at \
+                 the topic with kafka-topics.sh --describe."
+            }
+            Self::Damage => {
+                "Find the batch with kafka-dump-log.sh --deep-iteration on the leader, and let a replica with a sound \
+                 copy lead the partition. It goes on by itself."
             }
             Self::Transactions => {
                 "Look at the brokers' logs, their in-sync replicas and the permissions of this service. It tries \

@@ -30,8 +30,7 @@ impl Worker {
         }
         error!(topic, %error, "records are damaged; their partition waits until they can be read");
         let reason = format!(
-            "topic {topic} has damaged records ({error}): their partition waits until they can be read. See which with \
-             kafka-dump-log.sh on its leader, and let a replica with a sound copy lead it"
+            "topic {topic} has damaged records ({error}): their partition waits until they can be read"
         );
         self.pipeline.status.set(Obstacle::Damage, reason);
     }

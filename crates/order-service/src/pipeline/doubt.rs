@@ -206,7 +206,7 @@ impl Worker {
     /// A broker answers as if the changelog were gone, or shorter than what was read of it or written to it.
     pub(super) fn doubt_changelog(&mut self, reason: &str) {
         let topic = &self.pipeline.topics.changelog;
-        self.pipeline.status.set(Obstacle::Changelog, doubted(topic, reason));
+        self.pipeline.status.set(Obstacle::ChangelogDoubt, doubted(topic, reason));
         let log = || KnownLog {
             config: self.pipeline.doubt_client(),
             topic: topic.clone(),
@@ -219,7 +219,7 @@ impl Worker {
     /// A broker answers as if the events topic were shorter than what was processed of it.
     pub(super) fn doubt_events(&mut self, reason: &str) {
         let topic = &self.pipeline.topics.events;
-        self.pipeline.status.set(Obstacle::Events, doubted(topic, reason));
+        self.pipeline.status.set(Obstacle::EventsDoubt, doubted(topic, reason));
         let processed =
             |partition: &Partition| partition.progress.map_or(-1, |progress| progress.next_offset - 1);
         let log = || KnownLog {
@@ -242,7 +242,7 @@ impl Worker {
             Some(Verdict::Sound) => {
                 self.changelog_doubt = None;
                 self.replace_tail()?;
-                self.pipeline.status.clear(Obstacle::Changelog);
+                self.pipeline.status.clear(Obstacle::ChangelogDoubt);
             }
             Some(Verdict::Lost(loss)) => {
                 let topic = self.pipeline.topics.changelog.clone();
@@ -263,7 +263,7 @@ impl Worker {
             // A topic that is not there may come back as it was; what asks for it finds out.
             Some(Verdict::Sound | Verdict::Lost(_)) => {
                 self.events_doubt = None;
-                self.pipeline.status.clear(Obstacle::Events);
+                self.pipeline.status.clear(Obstacle::EventsDoubt);
             }
         }
         Ok(())
