@@ -80,6 +80,23 @@ async fn an_idempotency_key_is_for_one_request() {
 }
 
 #[tokio::test]
+async fn a_copy_of_an_update_that_waits_has_the_fate_of_the_first() {
+    let (cart, _orders) = services(World::shared().await.with("UPDATE_GRACE", "3s")).await;
+    let key = ("idempotency-key", "k1");
+    let first = write(&cart, "/update-order", &[key], &update("A", "shipped")).await;
+    assert!(first.status.is_success(), "{}", first.text);
+    let copy = write(&cart, "/update-order", &[key, WAIT], &update("A", "shipped")).await;
+    assert_eq!(copy.status, 404, "{}", copy.text);
+    assert_eq!(problem(&copy), "unknown-order");
+
+    // The first is a dead letter now: a further copy is a new event.
+    let created = write(&cart, "/create-order", &[WAIT], &create("A")).await;
+    assert_eq!(created.json["outcome"], "applied", "{}", created.text);
+    let again = write(&cart, "/update-order", &[key, WAIT], &update("A", "shipped")).await;
+    assert_eq!((again.status.as_u16(), &again.json["outcome"]), (200, &json!("applied")), "{}", again.text);
+}
+
+#[tokio::test]
 async fn when_the_time_is_up_the_answer_is_a_202() {
     let world = World::shared().await.with("DEFAULT_WAIT", "1s").with("UPDATE_GRACE", "60s");
     let (cart, orders) = services(world).await;
