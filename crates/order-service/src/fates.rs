@@ -182,6 +182,16 @@ mod tests {
     }
 
     #[test]
+    fn an_outcome_of_a_newer_version_is_kept_as_it_is() {
+        let run = |first, outcome: &str| OutcomeRun { first, count: 1, outcome: outcome.to_owned() };
+        let newer = OutcomeWindow { runs: vec![run(3, "too_old"), run(5, HELD)] };
+        let mut outcomes = Outcomes::default();
+        outcomes.load(0, Some(&newer));
+        let rewritten = outcomes.window(0, &[(5, Fate::Applied)]).unwrap_or(OutcomeWindow { runs: vec![] });
+        assert_eq!(rewritten.runs, [run(3, "too_old")]);
+    }
+
+    #[test]
     fn only_so_many_are_kept() {
         let mut outcomes = Outcomes::default();
         let many = i64::try_from(MAX_KEPT).unwrap() + 3 * WINDOW;
