@@ -3,7 +3,9 @@
 //! Nearly every event is applied. Only the others are kept, by offset; they are written to the changelog in
 //! windows, each a record of its own, and so come back with everything else.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use order_events::Reason;
 
@@ -12,54 +14,67 @@ use crate::changelog::{OutcomeRun, OutcomeWindow};
 /// How many offsets share a record in the changelog.
 pub(crate) const WINDOW: i64 = 4096;
 
-/// How many events that were not simply applied are kept of one partition, the newest; some 30 MB.
+/// How many events that were not simply applied are kept of one partition, the newest; some 40 MB.
 pub(crate) const MAX_KEPT: usize = 500_000;
 
 /// What became of an event, in short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// It changed its order.
     Applied,
     /// A copy of an event that was processed before.
     Duplicate,
+    /// A copy of the UPDATE at this offset of the same partition, which was held then: its fate is the first one's.
+    DuplicateOf(i64),
     /// An UPDATE that waits for its order's CREATE.
     Held,
     /// It could not be processed.
     DeadLettered(Reason),
+    /// A newer version of this program gave it this outcome. Only reasons of dead letters are ever added.
+    Other(Arc<str>),
     /// There is no event at that offset: a mark of a transaction, or nothing.
     NoEvent,
 }
 
 const APPLIED: &str = "applied";
 const DUPLICATE: &str = "duplicate";
+/// Followed by the offset of the first.
+const DUPLICATE_OF: &str = "duplicate_of:";
 const HELD: &str = "held";
 const NO_EVENT: &str = "no_event";
 
 impl Fate {
     /// What is in the changelog: a reason's name stands for a dead letter.
-    pub fn as_str(self) -> &'static str {
+    pub fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Applied => APPLIED,
-            Self::Duplicate => DUPLICATE,
-            Self::Held => HELD,
-            Self::DeadLettered(reason) => reason.as_str(),
-            Self::NoEvent => NO_EVENT,
+            Self::Applied => APPLIED.into(),
+            Self::Duplicate => DUPLICATE.into(),
+            Self::DuplicateOf(first) => format!("{DUPLICATE_OF}{first}").into(),
+            Self::Held => HELD.into(),
+            Self::DeadLettered(reason) => reason.as_str().into(),
+            Self::Other(name) => name.as_ref().into(),
+            Self::NoEvent => NO_EVENT.into(),
         }
     }
 
     /// Whether it stays what it is.
-    pub fn is_final(self) -> bool {
-        self != Self::Held
+    pub fn is_final(&self) -> bool {
+        *self != Self::Held
     }
 
-    fn parse(name: &str) -> Option<Self> {
-        Some(match name {
+    fn parse(name: &str) -> Self {
+        match name {
             APPLIED => Self::Applied,
             DUPLICATE => Self::Duplicate,
             HELD => Self::Held,
             NO_EVENT => Self::NoEvent,
-            reason => Self::DeadLettered(reason.parse().ok()?),
-        })
+            name => {
+                let first = name.strip_prefix(DUPLICATE_OF).and_then(|first| first.parse().ok());
+                let reason = || name.parse().ok().map(Self::DeadLettered);
+                // A name that is dropped would be read as applied, and be lost when its window is written again.
+                first.map(Self::DuplicateOf).or_else(reason).unwrap_or_else(|| Self::Other(name.into()))
+            }
+        }
     }
 }
 
@@ -73,9 +88,20 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
-    /// What became of the event at `offset`, which is processed. `None` if that is not known any more.
+    /// What became of the event at `offset`, which is processed. `None` if that is not known any more. Never
+    /// [`Fate::DuplicateOf`]: a copy of an update that was held shares its fate, unless that was to be applied.
     pub(crate) fn get(&self, offset: i64) -> Option<Fate> {
-        (offset >= self.from).then(|| self.kept.get(&offset).copied().unwrap_or(Fate::Applied))
+        match self.noted(offset)? {
+            Fate::DuplicateOf(first) => match self.noted(first) {
+                Some(fate @ (Fate::Held | Fate::DeadLettered(_) | Fate::Other(_))) => Some(fate),
+                _ => Some(Fate::Duplicate),
+            },
+            fate => Some(fate),
+        }
+    }
+
+    fn noted(&self, offset: i64) -> Option<Fate> {
+        (offset >= self.from).then(|| self.kept.get(&offset).cloned().unwrap_or(Fate::Applied))
     }
 
     /// Notes what became of events.
@@ -96,8 +122,10 @@ impl Outcomes {
             self.kept.remove(&offset);
         }
         for run in window.into_iter().flat_map(|window| &window.runs) {
-            if let Some(fate) = Fate::parse(&run.outcome) {
-                self.kept.extend((run.first..run.first + i64::from(run.count)).map(|offset| (offset, fate)));
+            let fate = Fate::parse(&run.outcome);
+            if fate != Fate::Applied {
+                let offsets = run.first..run.first + i64::from(run.count);
+                self.kept.extend(offsets.map(|offset| (offset, fate.clone())));
             }
         }
     }
@@ -129,15 +157,15 @@ impl Outcomes {
     /// The window that begins at `first`, as it would be with `changes`, which are in it; `None` if everything in it is applied.
     pub(crate) fn window(&self, first: i64, changes: &[(i64, Fate)]) -> Option<OutcomeWindow> {
         let mut fates: BTreeMap<i64, Fate> =
-            self.kept.range(first..first + WINDOW).map(|(offset, fate)| (*offset, *fate)).collect();
-        fates.extend(changes.iter().copied());
+            self.kept.range(first..first + WINDOW).map(|(offset, fate)| (*offset, fate.clone())).collect();
+        fates.extend(changes.iter().cloned());
         let mut runs: Vec<OutcomeRun> = Vec::new();
         for (offset, fate) in fates.into_iter().filter(|(_, fate)| *fate != Fate::Applied) {
             match runs.last_mut() {
-                Some(run) if run.first + i64::from(run.count) == offset && run.outcome == fate.as_str() => {
+                Some(run) if run.first + i64::from(run.count) == offset && run.outcome == fate.name() => {
                     run.count += 1;
                 }
-                _ => runs.push(OutcomeRun { first: offset, count: 1, outcome: fate.as_str().to_owned() }),
+                _ => runs.push(OutcomeRun { first: offset, count: 1, outcome: fate.name().into_owned() }),
             }
         }
         (!runs.is_empty()).then_some(OutcomeWindow { runs })
@@ -158,11 +186,26 @@ mod tests {
     #[test]
     fn every_fate_has_a_name_that_is_read_back() {
         let reasons = Reason::ALL.into_iter().map(Fate::DeadLettered);
-        let fates = [Fate::Applied, Fate::Duplicate, Fate::Held, Fate::NoEvent].into_iter().chain(reasons);
-        for fate in fates {
-            assert_eq!(Fate::parse(fate.as_str()), Some(fate));
+        let copy = Fate::DuplicateOf(17);
+        let newer = Fate::Other("too_old".into());
+        let fates = [Fate::Applied, Fate::Duplicate, Fate::Held, Fate::NoEvent, copy, newer];
+        for fate in fates.into_iter().chain(reasons) {
+            assert_eq!(Fate::parse(&fate.name()), fate);
         }
-        assert_eq!(Fate::parse("of a newer version"), None);
+    }
+
+    #[test]
+    fn a_copy_of_an_update_that_was_held_shares_its_fate() {
+        let mut outcomes = Outcomes::default();
+        outcomes.note([(3, Fate::Held), (4, Fate::DuplicateOf(3))]);
+        assert_eq!(outcomes.get(4), Some(Fate::Held));
+        let letter = Fate::DeadLettered(Reason::UnknownOrder);
+        for (first, copy) in [(letter.clone(), letter), (Fate::Applied, Fate::Duplicate)] {
+            outcomes.note([(3, first)]);
+            assert_eq!(outcomes.get(4), Some(copy));
+        }
+        outcomes.begin_at(4);
+        assert_eq!(outcomes.get(4), Some(Fate::Duplicate), "the first is forgotten");
     }
 
     #[test]
@@ -187,6 +230,7 @@ mod tests {
         let newer = OutcomeWindow { runs: vec![run(3, "too_old"), run(5, HELD)] };
         let mut outcomes = Outcomes::default();
         outcomes.load(0, Some(&newer));
+        assert_eq!(outcomes.get(3), Some(Fate::Other("too_old".into())));
         let rewritten = outcomes.window(0, &[(5, Fate::Applied)]).unwrap_or(OutcomeWindow { runs: vec![] });
         assert_eq!(rewritten.runs, [run(3, "too_old")]);
     }
@@ -203,17 +247,17 @@ mod tests {
         /// Written window by window and loaded elsewhere, everything is known as before.
         #[test]
         fn windows_carry_everything(
-            first in prop::collection::vec((0..3 * WINDOW, 0..5usize), 0..50),
-            second in prop::collection::vec((0..3 * WINDOW, 0..5usize), 0..50),
+            first in prop::collection::vec((0..3 * WINDOW, 0..6usize), 0..50),
+            second in prop::collection::vec((0..3 * WINDOW, 0..6usize), 0..50),
         ) {
-            let fates = [Fate::Applied, Fate::Duplicate, Fate::Held, Fate::NoEvent, Fate::DeadLettered(Reason::InvalidEvent)];
+            let fates = [Fate::Applied, Fate::Duplicate, Fate::Held, Fate::NoEvent, Fate::DuplicateOf(1), Fate::DeadLettered(Reason::InvalidEvent)];
             let (mut here, mut there) = (Outcomes::default(), Outcomes::default());
             for batch in [first, second] {
-                let changes: BTreeMap<_, _> = batch.into_iter().map(|(offset, fate)| (offset, fates[fate])).collect();
+                let changes: BTreeMap<_, _> = batch.into_iter().map(|(offset, fate)| (offset, fates[fate].clone())).collect();
                 let changes: Vec<_> = changes.into_iter().collect();
                 let windows: BTreeSet<i64> = changes.iter().map(|(offset, _)| window_of(*offset)).collect();
                 for window in windows {
-                    let of_it: Vec<_> = changes.iter().copied().filter(|(offset, _)| window_of(*offset) == window).collect();
+                    let of_it: Vec<_> = changes.iter().filter(|(offset, _)| window_of(*offset) == window).cloned().collect();
                     there.load(window, here.window(window, &of_it).as_ref());
                 }
                 here.note(changes);

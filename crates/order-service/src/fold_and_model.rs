@@ -87,6 +87,7 @@ fn seen(outcome: &Outcome) -> Expected {
     match outcome {
         Outcome::Applied { .. } => Expected::Applied,
         Outcome::Duplicate => Expected::Duplicate,
+        Outcome::DuplicateOf(first) => Expected::CopyOf(*first),
         Outcome::Held => Expected::Held,
         Outcome::DeadLettered(rejection) => Expected::Letter(rejection.reason.as_str()),
     }

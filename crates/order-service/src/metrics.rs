@@ -54,7 +54,7 @@ impl Counts {
                 self.applied += 1;
                 self.unusual += u64::from(*unusual);
             }
-            Outcome::Duplicate => self.duplicate += 1,
+            Outcome::Duplicate | Outcome::DuplicateOf(_) => self.duplicate += 1,
             Outcome::Held => self.held += 1,
             Outcome::DeadLettered(rejection) => self.dead_lettered(rejection.reason),
         }

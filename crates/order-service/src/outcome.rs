@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     },
     /// A second copy of an event that was processed: ignored.
     Duplicate,
+    /// A copy of the update at this offset, which still waits: its fate is the first one's.
+    DuplicateOf(i64),
     /// An UPDATE before its CREATE: it waits.
     Held,
     /// It cannot be processed.

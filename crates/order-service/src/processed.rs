@@ -1,9 +1,10 @@
 //! How far each partition is processed, and what became of its events; and a way to wait for it.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use order_events::{EventOutcome, Reason};
+use order_events::EventOutcome;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -26,7 +27,7 @@ struct Content {
 }
 
 /// What is known of one event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
     /// It is not processed yet, or not even there.
     Pending,
@@ -38,21 +39,23 @@ pub enum Known {
 
 impl Known {
     /// As clients are told: the outcome, and why if there is a reason.
-    pub fn outcome(self) -> (EventOutcome, Option<Reason>) {
+    pub fn outcome(&self) -> (EventOutcome, Option<Cow<'_, str>>) {
         let outcome = match self {
             Self::Pending => EventOutcome::Pending,
             Self::Forgotten => EventOutcome::Forgotten,
             Self::Became(Fate::Applied) => EventOutcome::Applied,
-            Self::Became(Fate::Duplicate) => EventOutcome::Duplicate,
+            Self::Became(Fate::Duplicate | Fate::DuplicateOf(_)) => EventOutcome::Duplicate,
             Self::Became(Fate::Held) => EventOutcome::Held,
             Self::Became(Fate::NoEvent) => EventOutcome::NoEvent,
-            Self::Became(Fate::DeadLettered(reason)) => return (EventOutcome::DeadLettered, Some(reason)),
+            Self::Became(fate @ (Fate::DeadLettered(_) | Fate::Other(_))) => {
+                return (EventOutcome::DeadLettered, Some(fate.name()));
+            }
         };
         (outcome, None)
     }
 
     /// Whether it stays what it is.
-    pub fn is_final(self) -> bool {
+    pub fn is_final(&self) -> bool {
         match self {
             Self::Pending => false,
             Self::Became(fate) => fate.is_final(),
@@ -84,13 +87,13 @@ impl Processed {
         partition: usize,
         offset: i64,
         patience: Duration,
-        enough: impl Fn(Known) -> bool,
+        enough: impl Fn(&Known) -> bool,
     ) -> Option<Known> {
         let deadline = Instant::now() + patience;
         let mut changes = self.0.get(partition)?.changed.subscribe();
         loop {
             let known = self.look(partition, offset)?;
-            if enough(known) || timeout_at(deadline, changes.changed()).await.is_err() {
+            if enough(&known) || timeout_at(deadline, changes.changed()).await.is_err() {
                 return Some(known);
             }
         }

@@ -132,7 +132,7 @@ impl AppState {
         &self,
         Place { partition, offset }: Place,
         patience: Option<Duration>,
-        enough: impl Fn(Known) -> bool,
+        enough: impl Fn(&Known) -> bool,
     ) -> Result<Option<Known>, Problem> {
         let processed = &self.restored_view()?.processed;
         let Ok(partition) = usize::try_from(partition) else { return Ok(None) };

@@ -56,7 +56,7 @@ pub(super) async fn check_outcomes(service: &Service, topic: &str, model: &Model
     let paths = places.iter().map(|(partition, offset)| format!("/events/{topic}/{partition}/{offset}"));
     let answers = ask(service, paths.collect()).await;
     for (place, answer) in places.iter().zip(answers) {
-        let expected = report(topic, *place, model.outcomes.get(place));
+        let expected = report(topic, *place, model.fate(*place));
         assert_eq!(answer.json, expected, "{} {}", answer.text, service.log_path().display());
     }
 }
@@ -73,13 +73,13 @@ async fn ask(service: &Service, paths: Vec<String>) -> Vec<Answer> {
     answers
 }
 
-fn report(topic: &str, place: Place, outcome: Option<&Outcome>) -> Value {
+fn report(topic: &str, place: Place, outcome: Option<Outcome>) -> Value {
     let (partition, offset) = place;
     let (outcome, reason) = match outcome {
         Some(Outcome::Applied) => ("applied", None),
-        Some(Outcome::Duplicate) => ("duplicate", None),
+        Some(Outcome::Duplicate | Outcome::CopyOf(_)) => ("duplicate", None),
         Some(Outcome::Held) => ("held", None),
-        Some(Outcome::Letter(reason)) => ("dead_lettered", Some(*reason)),
+        Some(Outcome::Letter(reason)) => ("dead_lettered", Some(reason)),
         // An aborted event, or the mark of a transaction.
         None => ("no_event", None),
     };

@@ -35,6 +35,8 @@ pub enum Outcome {
     Applied,
     /// A copy of one before.
     Duplicate,
+    /// A copy of an update that waits, which is at this offset: it has the fate of that.
+    CopyOf(i64),
     /// It waits for its order.
     Held,
     /// It cannot be processed, for this reason.
@@ -52,8 +54,8 @@ pub struct Order {
     pub applied: Vec<i64>,
     /// The updates that wait: offset and status.
     pub held: Vec<(i64, String)>,
-    /// What each event id stands for.
-    seen: BTreeMap<String, Value>,
+    /// Where each event id was first, and what it stands for.
+    seen: BTreeMap<String, (i64, Value)>,
     /// Of each update that waits: where it was first, and its event id.
     waiting: BTreeMap<i64, (i64, String)>,
 }
@@ -87,6 +89,17 @@ impl Model {
         self.outcomes.insert(place, Outcome::Letter("unknown_order"));
     }
 
+    /// What clients are told of an event: of a copy of an update that waited, what became of that.
+    pub fn fate(&self, place: Place) -> Option<Outcome> {
+        match self.outcomes.get(&place).copied() {
+            Some(Outcome::CopyOf(first)) => match self.outcomes.get(&(place.0, first)).copied() {
+                Some(fate @ (Outcome::Held | Outcome::Letter(_))) => Some(fate),
+                _ => Some(Outcome::Duplicate),
+            },
+            outcome => outcome,
+        }
+    }
+
     /// The events that are to be dead-lettered, and why.
     pub fn letters(&self) -> BTreeMap<Place, &'static str> {
         let reason = |outcome: &Outcome| match outcome {
@@ -105,11 +118,13 @@ impl Model {
         let strict = self.strict;
         let order = self.orders.entry(event.order_id).or_default();
         let says = without_dates(&event.payload);
-        if let Some(before) = order.seen.get(event_id) {
-            return if *before == says {
-                Outcome::Duplicate
-            } else {
+        if let Some((first, before)) = order.seen.get(event_id) {
+            return if *before != says {
                 Outcome::Letter("idempotency_conflict")
+            } else if order.held.iter().any(|(offset, _)| offset == first) {
+                Outcome::CopyOf(*first)
+            } else {
+                Outcome::Duplicate
             };
         }
         let first = origin.unwrap_or(place.1);
@@ -126,7 +141,7 @@ impl Model {
             Payload::Update(_) if order.content.is_none() && order.held.len() == HELD => {
                 return Outcome::Letter("unknown_order");
             }
-            _ => order.seen.insert(event_id.to_owned(), says),
+            _ => order.seen.insert(event_id.to_owned(), (place.1, says)),
         };
         match event.payload {
             Payload::Create(create) => {

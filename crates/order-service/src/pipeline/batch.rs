@@ -164,6 +164,7 @@ impl PartitionBatch {
         self.counts.add(outcome);
         match outcome {
             Outcome::Duplicate => self.fates.push((offset, Fate::Duplicate)),
+            Outcome::DuplicateOf(first) => self.fates.push((offset, Fate::DuplicateOf(*first))),
             Outcome::Held => self.fates.push((offset, Fate::Held)),
             Outcome::Applied { .. } | Outcome::DeadLettered(_) => {}
         }
@@ -200,7 +201,7 @@ impl PartitionBatch {
     pub(super) fn windows(&self) -> BTreeMap<i64, Vec<(i64, Fate)>> {
         let mut windows: BTreeMap<i64, Vec<(i64, Fate)>> = BTreeMap::new();
         for (offset, fate) in &self.fates {
-            windows.entry(window_of(*offset)).or_default().push((*offset, *fate));
+            windows.entry(window_of(*offset)).or_default().push((*offset, fate.clone()));
         }
         windows
     }

@@ -1,5 +1,6 @@
 //! Dead letters, as clients see them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::dead_letters::{self, Category, Found, Redrive};
+use crate::processed::Known;
 use crate::state::View;
 
 /// A page of the largest letters would take more memory than there is.
@@ -142,7 +144,8 @@ pub(super) struct RedriveView {
     /// Where the event is now: `<partition>:<offset>`.
     position: String,
     outcome: EventOutcome,
-    reason: Option<Reason>,
+    /// Text, since a newer version may know more reasons.
+    reason: Option<String>,
     /// The letter that it became, if it could not be processed again.
     dead_again: Option<i64>,
 }
@@ -178,7 +181,8 @@ impl RedriveView {
     fn new(redrive: &Redrive, dead_again: Option<i64>, view: &View) -> Self {
         let partition = usize::try_from(redrive.partition).unwrap_or(usize::MAX);
         let known = view.processed.look(partition, redrive.offset);
-        let (outcome, reason) = known.map_or((EventOutcome::Forgotten, None), |known| known.outcome());
+        let known = known.unwrap_or(Known::Forgotten);
+        let (outcome, reason) = known.outcome();
         Self {
             attempt: redrive.attempt,
             at: redrive.at_text(),
@@ -187,7 +191,7 @@ impl RedriveView {
             forced: redrive.forced,
             position: redrive.place().to_string(),
             outcome,
-            reason,
+            reason: reason.map(Cow::into_owned),
             dead_again,
         }
     }

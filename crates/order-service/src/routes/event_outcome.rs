@@ -1,5 +1,7 @@
 //! `GET /events/{topic}/{partition}/{offset}`: what became of one event.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -41,7 +43,7 @@ pub(super) async fn event_outcome(
     let known = known.ok_or_else(|| error::unknown_partition(&topic, place.partition))?;
     let (outcome, reason) = known.outcome();
     let Place { partition, offset } = place;
-    let reason = reason.map(|reason| reason.as_str().to_owned());
+    let reason = reason.map(Cow::into_owned);
     let report = EventReport { topic, partition, offset, position: place.to_string(), outcome, reason };
     Ok((prefer.applied(), Json(report)).into_response())
 }

@@ -139,7 +139,7 @@ async fn find(
 
 /// Waits until the order is as the event at that place has left it.
 async fn await_event(state: &AppState, place: Place, prefer: Prefer) -> Result<(), Problem> {
-    match state.known(place, prefer.wait(), |known| known != Known::Pending).await? {
+    match state.known(place, prefer.wait(), |known| *known != Known::Pending).await? {
         Some(Known::Pending) => Err(error::not_processed(place)),
         Some(_) => Ok(()),
         None => Err(error::unknown_partition(&state.topic, place.partition)),
