@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure anywhere in here is the test's failure")]
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
@@ -162,6 +163,26 @@ fn a_broker_that_dies_at_its_start_is_quoted() {
     assert!(matches!(error, StackError::Died { .. }), "{error}");
     let message = error.to_string();
     assert!(message.contains("num.io.threads") && message.contains(".log"), "{message}");
+}
+
+#[test]
+fn data_that_a_newer_kafka_has_formatted_is_refused_before_the_broker_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("broker/data");
+    fs::create_dir_all(&data).unwrap();
+    let formatted = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formatted-by-4.3.1");
+    for file in ["bootstrap.checkpoint", "meta.properties"] {
+        fs::copy(formatted.join(file), data.join(file)).unwrap();
+    }
+    let error = Stack::start(StackConfig::new(folder.path())).unwrap_err();
+    let message = error.to_string();
+    for part in ["cannot read the data in", "4.3.1", "downgrade", "clean-data", "--data-dir"] {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(!folder.path().join("logs/broker.log").exists(), "the broker was started");
+    assert!(local_stack::clean(folder.path()).unwrap(), "the way on that the message names");
+    Stack::start(StackConfig::new(folder.path())).unwrap();
 }
 
 #[test]
