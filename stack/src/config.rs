@@ -24,6 +24,8 @@ pub struct StackConfig {
     /// How long both servers may take until they are ready. Default: two minutes, since a busy machine with two
     /// cores may start several stacks at once.
     pub start_deadline: Duration,
+    /// Kafka's version. Default: that of `pom.xml`; another one is fetched beside it.
+    pub kafka_version: Option<String>,
     /// Broker settings on top of, or in place of, our own (names as in `server.properties`).
     pub broker_settings: BTreeMap<String, String>,
     /// Ends the start early.
@@ -42,6 +44,7 @@ impl StackConfig {
             registry_port: None,
             lifetime: Lifetime::Bound,
             start_deadline: Duration::from_secs(120),
+            kafka_version: None,
             broker_settings: BTreeMap::new(),
             cancel: Cancel::default(),
             progress: |_| {},

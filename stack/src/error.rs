@@ -157,6 +157,24 @@ pub enum StackError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// The broker's data are of a newer Kafka than the one that would be started on them.
+    #[error(
+        "Kafka {kafka} cannot read the data in {}: a newer Kafka has formatted it (metadata.version level {found}; \
+         this one reads up to {newest}), and `kafka-features.sh downgrade` refuses to make it older; start with an empty \
+         folder (`local-stack clean-data`, `make clean-data`, or another --data-dir), or read the old data once \
+         more with `local-stack up --kafka-version 4.3.1`",
+        data.display()
+    )]
+    NewerData {
+        /// The broker that would have been started.
+        kafka: String,
+        /// The folder of the data.
+        data: PathBuf,
+        /// The feature level of the data's metadata.version.
+        found: i16,
+        /// The newest level that the broker reads.
+        newest: i16,
+    },
     /// The recorded state cannot be read.
     #[error(
         "{} cannot be understood ({reason}): if no Java process of this folder runs any more, delete that file",

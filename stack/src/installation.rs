@@ -31,7 +31,12 @@ impl Installation {
     /// Java as it is found, and the programs, fetched if need be.
     pub(crate) fn find(config: &StackConfig) -> Result<Self, StackError> {
         let java = Java::find()?;
-        let programs = Programs::fetch(&config.cache_dir, &config.cancel, &config.progress)?;
+        let programs = Programs::fetch(
+            &config.cache_dir,
+            config.kafka_version.as_deref(),
+            &config.cancel,
+            &config.progress,
+        )?;
         Ok(Self { java, programs, makes_archives: false })
     }
 
@@ -48,6 +53,11 @@ impl Installation {
     /// The broker's class path.
     pub(crate) fn broker_classes(&self) -> String {
         self.programs.broker_classes()
+    }
+
+    /// The broker's version.
+    pub(crate) fn kafka_version(&self) -> &str {
+        self.programs.kafka_version()
     }
 
     /// The registry's program.

@@ -1,5 +1,6 @@
 //! The servers' programs, fetched once through Maven.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::process::Process;
 use crate::wait::Cancel;
 
 const POM: &str = include_str!("../pom.xml");
+const KAFKA_VERSION: (&str, &str) = ("<kafka.version>", "</kafka.version>");
 /// 190 MB over a slow line.
 pub(crate) const FETCH_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -21,18 +23,26 @@ pub(crate) const FETCH_PATIENCE: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct Programs {
     folder: PathBuf,
     registry_jar: PathBuf,
+    kafka_version: String,
 }
 
 impl Programs {
-    /// The programs of this version's `pom.xml` in the cache folder, fetched first if they are not there.
+    /// The programs of this version's `pom.xml` in the cache folder, fetched first if they are not there. Another
+    /// version of Kafka than the pom's may be asked for.
     ///
     /// They stand in a folder named by the hash of the pom, which appears there by one rename: it is complete or
     /// absent. Several processes may ask at once: one fetches, the others wait.
-    pub(crate) fn fetch(cache: &Path, cancel: &Cancel, progress: &dyn Fn(&str)) -> Result<Self, StackError> {
-        let folder = std::path::absolute(cache.join(format!("programs-{:016x}", fnv1a(POM.as_bytes()))))
+    pub(crate) fn fetch(
+        cache: &Path,
+        kafka_version: Option<&str>,
+        cancel: &Cancel,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, StackError> {
+        let pom = pom(kafka_version);
+        let folder = std::path::absolute(cache.join(format!("programs-{:016x}", fnv1a(pom.as_bytes()))))
             .map_err(StackError::io("find the folder", cache))?;
         if folder.exists() {
-            return Self::in_folder(folder);
+            return Self::in_folder(folder, &pom);
         }
         fs::create_dir_all(cache).map_err(StackError::io("make the folder", cache))?;
         let _lock = FileLock::wait(&lock_file(cache), FETCH_PATIENCE, cancel, || {
@@ -40,14 +50,19 @@ impl Programs {
         })?;
         if !folder.exists() {
             progress("fetching Kafka and the registry through Maven (190 MB, only this once)");
-            run_maven(cache, &folder, cancel)?;
+            run_maven(cache, &folder, &pom, cancel)?;
         }
-        Self::in_folder(folder)
+        Self::in_folder(folder, &pom)
     }
 
     /// Where the programs stand.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The broker's version.
+    pub(crate) fn kafka_version(&self) -> &str {
+        &self.kafka_version
     }
 
     /// The broker's class path.
@@ -60,7 +75,7 @@ impl Programs {
         &self.registry_jar
     }
 
-    fn in_folder(folder: PathBuf) -> Result<Self, StackError> {
+    fn in_folder(folder: PathBuf, pom: &str) -> Result<Self, StackError> {
         let registry = folder.join("registry");
         let jars = fs::read_dir(&registry).map_err(StackError::io("list the folder", &registry))?;
         let registry_jar = jars
@@ -69,7 +84,8 @@ impl Programs {
             .find(|path| path.to_string_lossy().ends_with("-runner.jar"))
             .ok_or_else(|| std::io::Error::other("the registry's *-runner.jar is missing; delete the folder"))
             .map_err(StackError::io("find the registry in", &folder))?;
-        Ok(Self { folder, registry_jar })
+        let kafka_version = pinned_kafka(pom).unwrap_or_default().to_owned();
+        Ok(Self { folder, registry_jar, kafka_version })
     }
 }
 
@@ -79,7 +95,7 @@ pub(crate) fn lock_file(cache: &Path) -> PathBuf {
 }
 
 /// Fetches into a temporary folder beside `folder`, which it then becomes.
-fn run_maven(cache: &Path, folder: &Path, cancel: &Cancel) -> Result<(), StackError> {
+fn run_maven(cache: &Path, folder: &Path, pom_text: &str, cancel: &Cancel) -> Result<(), StackError> {
     let maven = launch::find("mvn").ok_or(StackError::MavenMissing)?;
     let unfinished = cache.join("unfinished");
     // What a killed fetch left behind. Nobody else can be in there: the lock is ours.
@@ -87,7 +103,7 @@ fn run_maven(cache: &Path, folder: &Path, cancel: &Cancel) -> Result<(), StackEr
     let programs = unfinished.join("programs");
     fs::create_dir_all(&programs).map_err(StackError::io("make the folder", &programs))?;
     let pom = unfinished.join("pom.xml");
-    fs::write(&pom, POM).map_err(StackError::io("write", &pom))?;
+    fs::write(&pom, pom_text).map_err(StackError::io("write", &pom))?;
 
     let log = LogFile::new(cache.join("fetch.log"));
     let output = log.open("Maven").map_err(StackError::io("open the log", log.path()))?;
@@ -114,6 +130,22 @@ fn run_maven(cache: &Path, folder: &Path, cancel: &Cancel) -> Result<(), StackEr
     fs::remove_dir_all(&unfinished).map_err(StackError::io("remove the folder", &unfinished))
 }
 
+/// The pom, with another version of Kafka if one is asked for.
+fn pom(kafka_version: Option<&str>) -> Cow<'static, str> {
+    let (open, close) = KAFKA_VERSION;
+    let pinned = pinned_kafka(POM).map(|version| format!("{open}{version}{close}"));
+    match (kafka_version, pinned) {
+        (Some(asked), Some(pinned)) => POM.replace(&pinned, &format!("{open}{asked}{close}")).into(),
+        _ => POM.into(),
+    }
+}
+
+/// The version of Kafka that a pom names.
+fn pinned_kafka(pom: &str) -> Option<&str> {
+    let (_, after) = pom.split_once(KAFKA_VERSION.0)?;
+    Some(after.split_once(KAFKA_VERSION.1)?.0)
+}
+
 /// FNV-1a, 64 bits: a name that changes with the text, the same on every machine.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
@@ -124,6 +156,17 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_version_of_kafka_changes_the_pom_in_that_place_only() {
+        let pinned = pinned_kafka(POM).unwrap();
+        let other = pom(Some("4.3.1"));
+        assert_eq!(pinned_kafka(&other), Some("4.3.1"));
+        let changed = POM.lines().zip(other.lines()).filter(|(ours, theirs)| ours != theirs).count();
+        assert_eq!(changed, 1);
+        assert_eq!(pom(None), POM);
+        assert_eq!(pom(Some(pinned)), POM, "the pinned version is not fetched twice");
+    }
 
     #[test]
     fn the_hash_is_the_published_one() {

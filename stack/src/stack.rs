@@ -63,6 +63,9 @@ impl Stack {
             (config.progress)("waiting for another local-stack command in the same folder");
         })?;
         let state = plan(&layout, config)?;
+        if state.broker.alive().is_none() {
+            broker::check_readable(&layout, installation.kafka_version())?;
+        }
         let mut stack = assemble(config, &layout, installation, &state)?;
         let ports = Ports { broker: state.broker.port, controller: state.controller_port };
         let prepare =

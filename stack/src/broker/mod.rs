@@ -1,11 +1,13 @@
 //! The Kafka broker.
 
+mod data_version;
 mod probe;
 mod settings;
 mod storage;
 
 use std::process::Command;
 
+pub(crate) use data_version::check_readable;
 pub(crate) use probe::Probe;
 pub(crate) use settings::Ports;
 pub(crate) use storage::prepare;

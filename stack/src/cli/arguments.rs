@@ -46,6 +46,9 @@ pub(super) struct StackArguments {
     /// Port of the registry on 127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 8081, value_parser = port())]
     pub(super) registry_port: u16,
+    /// Version of Kafka, to read data that this one cannot [default: that of stack/pom.xml]
+    #[arg(long, value_name = "VERSION")]
+    pub(super) kafka_version: Option<String>,
 }
 
 impl StackArguments {
@@ -54,6 +57,7 @@ impl StackArguments {
         StackConfig {
             kafka_port: Some(self.kafka_port),
             registry_port: Some(self.registry_port),
+            kafka_version: self.kafka_version.clone(),
             cancel,
             progress,
             ..StackConfig::new(&self.folder.data_dir)
