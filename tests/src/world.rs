@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use local_stack::{Stack, StackConfig};
 use uuid::Uuid;
 
 use crate::kafka::Topic;
+use crate::run_folder::run_folder;
 use crate::service::Service;
+use crate::times;
 
 /// Topics, a consumer group and a folder of a test's own, on a stack.
 pub struct World {
@@ -22,6 +23,7 @@ pub struct World {
 impl World {
     /// On the stack that all tests of the process share. Disturb nothing but what is yours.
     pub async fn shared() -> Self {
+        times::start();
         static SHARED: OnceLock<Arc<Stack>> = OnceLock::new();
         let stack = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| start_stack("shared", &[])).clone());
         Self::on(stack.await.unwrap())
@@ -34,13 +36,14 @@ impl World {
 
     /// The same, whose broker has these settings.
     pub async fn own_with(broker_settings: &'static [(&'static str, &'static str)]) -> Self {
+        times::start();
         let stack = tokio::task::spawn_blocking(|| start_stack(&Uuid::new_v4().to_string(), broker_settings));
         Self::on(stack.await.unwrap())
     }
 
     fn on(stack: Arc<Stack>) -> Self {
         let name = Uuid::new_v4().simple().to_string();
-        let folder = logs().join(&name);
+        let folder = run_folder().join(&name);
         std::fs::create_dir_all(&folder).unwrap();
         Self { stack, folder, topic: format!("order-events-{name}"), name, settings: Vec::new() }
     }
@@ -49,14 +52,6 @@ impl World {
     #[must_use]
     pub fn anew(&self) -> Self {
         Self { settings: self.settings.clone(), ..Self::on(self.stack.clone()) }
-    }
-
-    /// Whether the broker itself has thrown away what a committed transaction has written. While a partition has no leader,
-    /// Kafka 4.3 takes it for deleted and drops its markers, as when the only broker stops or comes back
-    /// (`TransactionMarkerChannelManager`, and `KRaftMetadataCache.getPartitionLeaderEndpoint`, which gives nothing then).
-    pub fn has_lost_markers(&self) -> bool {
-        let log = std::fs::read_to_string(self.stack.broker().log()).unwrap();
-        log.contains("these partitions are likely deleted already and hence can be skipped")
     }
 
     /// Sets a variable for every service that is started from now on.
@@ -167,29 +162,9 @@ impl World {
 }
 
 fn start_stack(name: &str, broker_settings: &[(&str, &str)]) -> Arc<Stack> {
-    let folder = logs().join(format!("stack-{name}"));
-    // Of an earlier run that was killed.
-    let _ = std::fs::remove_dir_all(&folder);
-    let mut config = StackConfig::new(folder);
+    let mut config = StackConfig::new(run_folder().join(format!("stack-{name}")));
+    config.kafka_version = std::env::var("TEST_KAFKA_VERSION").ok();
     let settings = broker_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     config.broker_settings = settings.collect();
     Arc::new(Stack::start(config).unwrap_or_else(|error| panic!("no stack: {error}")))
-}
-
-/// `target/end-to-end`. What is older than an hour is of an earlier run, and deleted: brokers leave a lot behind.
-fn logs() -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let folder = test.ancestors().nth(3).unwrap().join("end-to-end");
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let modified = entry.metadata().and_then(|metadata| metadata.modified());
-            let age = modified.ok().and_then(|modified| modified.elapsed().ok()).unwrap_or_default();
-            if age > Duration::from_secs(3600) {
-                let _ = std::fs::remove_dir_all(entry.path());
-            }
-        }
-        folder
-    });
-    folder.clone()
 }
