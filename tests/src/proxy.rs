@@ -18,7 +18,7 @@ const DESCRIBE_CONFIGS: i16 = 32;
 const OFFSET_OUT_OF_RANGE: [u8; 2] = 1_i16.to_be_bytes();
 
 /// An answer of a broker that takes itself for the leader, and whose log is shorter than the leader's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stale {
     /// What is to be fetched is not in the log.
     Fetch,
@@ -37,8 +37,8 @@ pub struct Proxy {
 struct Shared {
     broker: u16,
     port: u16,
-    /// What a client (`client.id`) gets; and how often it did.
-    stale: Mutex<HashMap<(&'static str, i16), (Stale, usize)>>,
+    /// How often a client (`client.id`) got such an answer.
+    stale: Mutex<HashMap<(&'static str, Stale), usize>>,
 }
 
 /// Requests that are not answered yet, by correlation id: the API, and the client.
@@ -73,17 +73,17 @@ impl Proxy {
 
     /// From now on the client gets stale answers.
     pub fn go_stale(&self, client: &'static str, stale: Stale) {
-        self.shared.stale.lock().unwrap().insert((client, stale.api()), (stale, 0));
+        self.shared.stale.lock().unwrap().insert((client, stale), 0);
     }
 
     /// The client gets true answers again. Returns how many were stale.
     pub fn catch_up(&self, client: &'static str, stale: Stale) -> usize {
-        self.shared.stale.lock().unwrap().remove(&(client, stale.api())).map_or(0, |(_, times)| times)
+        self.shared.stale.lock().unwrap().remove(&(client, stale)).unwrap_or(0)
     }
 
     /// How many stale answers the client got.
     pub fn stale_answers(&self, client: &'static str, stale: Stale) -> usize {
-        self.shared.stale.lock().unwrap().get(&(client, stale.api())).map_or(0, |(_, times)| *times)
+        self.shared.stale.lock().unwrap().get(&(client, stale)).copied().unwrap_or(0)
     }
 }
 
@@ -183,8 +183,8 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open, sh
         shared.hide_broker(&mut frame);
         if let Some((api, client)) = open.lock().unwrap().remove(&correlation) {
             let mut stale = shared.stale.lock().unwrap();
-            let of_client = stale.iter_mut().find(|((name, of), _)| *name == client && *of == api);
-            if let Some((_, (stale, times))) = of_client
+            let of_client = stale.iter_mut().find(|((name, stale), _)| *name == client && stale.api() == api);
+            if let Some(((_, stale), times)) = of_client
                 && stale.set(&mut frame)
             {
                 *times += 1;

@@ -22,7 +22,7 @@ fn murmur2(key: &[u8]) -> u32 {
     let mut hash =
         words.iter().fold(SEED ^ length, |hash, word| hash.wrapping_mul(M) ^ mix(u32::from_le_bytes(*word)));
     if !rest.is_empty() {
-        hash = rest.iter().rev().fold(0, |tail, byte| (tail << 8) | u32::from(*byte)) ^ hash;
+        hash ^= rest.iter().rev().fold(0, |tail, byte| (tail << 8) | u32::from(*byte));
         hash = hash.wrapping_mul(M);
     }
     hash = (hash ^ (hash >> 13)).wrapping_mul(M);

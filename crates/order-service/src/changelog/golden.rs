@@ -54,7 +54,7 @@ fn waiting() -> OrderState {
 fn window() -> OutcomeWindow {
     let reasons = Reason::ALL.into_iter().map(Fate::DeadLettered);
     let fates = [Fate::Duplicate, Fate::Held, Fate::NoEvent].into_iter().chain(reasons);
-    let run = |(first, fate): (i64, Fate)| OutcomeRun { first, count: 1, outcome: fate.as_str().to_owned() };
+    let run = |(first, fate): (i64, Fate)| OutcomeRun { first, count: 1, outcome: fate.name().into_owned() };
     let mut runs: Vec<OutcomeRun> = (8192..).zip(fates).map(run).collect();
     runs.push(OutcomeRun { first: 9000, count: 100, outcome: "duplicate".to_owned() });
     OutcomeWindow { runs }
@@ -103,7 +103,8 @@ async fn every_record_of_the_changelog_of_set_1_is_read() {
 fn every_fate_of_set_1_is_known() {
     let mut outcomes = Outcomes::default();
     outcomes.load(8192, Some(&window()));
-    let known: Vec<_> = (8192..8203).map(|offset| outcomes.get(offset).unwrap().as_str()).collect();
+    let known: Vec<_> =
+        (8192..8203).map(|offset| outcomes.get(offset).unwrap().name().into_owned()).collect();
     let names = "duplicate held no_event undecodable unknown_schema invalid_event duplicate_order unknown_order \
                  illegal_transition idempotency_conflict processing_failed";
     assert_eq!(known, names.split_whitespace().collect::<Vec<_>>());

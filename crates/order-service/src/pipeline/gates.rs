@@ -43,7 +43,7 @@ impl Worker {
                 );
             }
             Change::Resumed => {
-                info!(partition = index, "the partition goes on; DLQ_LIMIT was not reached again")
+                info!(partition = index, "the partition goes on; DLQ_LIMIT was not reached again");
             }
         }
         self.tell_stops();
