@@ -98,12 +98,14 @@ async fn health_names_the_owner_of_each_partition_on_every_instance() {
 #[tokio::test]
 async fn the_healthcheck_subcommand_asks_the_running_service() {
     let world = World::shared().await;
-    let cart = world.cart().await;
-    let port = cart.port().to_string();
-    let here = world.fork().with("PORT", &port);
-    assert_eq!(here.run_with("cart-service", &["healthcheck"]).await.0, Some(0));
-    cart.stop().await;
-    let (code, said) = here.run_with("cart-service", &["healthcheck"]).await;
-    assert_eq!(code, Some(1));
-    assert!(said.contains(&format!("127.0.0.1:{port} is not ready")), "{said}");
+    for (program, service) in [("cart-service", world.cart().await), ("order-service", world.orders().await)]
+    {
+        let port = service.port().to_string();
+        let here = world.fork().with("PORT", &port);
+        assert_eq!(here.run_with(program, &["healthcheck"]).await.0, Some(0));
+        service.stop().await;
+        let (code, said) = here.run_with(program, &["healthcheck"]).await;
+        assert_eq!(code, Some(1));
+        assert!(said.contains(&format!("127.0.0.1:{port} is not ready")), "{said}");
+    }
 }
