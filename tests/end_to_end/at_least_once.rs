@@ -1,4 +1,5 @@
-//! `PROCESSING_GUARANTEE=at_least_once`: the same orders, and each dead letter, perhaps twice after a crash.
+//! `PROCESSING_GUARANTEE=at_least_once`, on a broker that lets order-service have no transactions: the same orders, and
+//! each dead letter, perhaps twice after a crash.
 
 use std::time::Duration;
 
@@ -6,8 +7,13 @@ use end_to_end_tests::checker::Times;
 use end_to_end_tests::{Trial, World};
 use rand::RngExt;
 
+use crate::permissions::{AUTHORIZER, deny};
+
 async fn trial() -> Trial {
-    Trial::begin(World::shared().await.with("PROCESSING_GUARANTEE", "at_least_once")).await
+    let world = World::own_with(&AUTHORIZER).await.with("PROCESSING_GUARANTEE", "at_least_once");
+    // The load has transactional ids of another name.
+    deny(&world, &format!("transactions:{}", world.group()), "WRITE");
+    Trial::begin(world).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

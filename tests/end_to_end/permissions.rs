@@ -4,12 +4,13 @@ use end_to_end_tests::{World, eventually, python};
 use tokio::task::block_in_place;
 
 /// Everything is allowed that no ACL is about.
-const AUTHORIZER: [(&str, &str); 2] = [
+pub(crate) const AUTHORIZER: [(&str, &str); 2] = [
     ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
     ("allow.everyone.if.no.acl.found", "true"),
 ];
 
-fn deny(world: &World, resource: &str, operation: &str) {
+/// Takes a permission from everybody; `deny.py` says how a resource is written.
+pub(crate) fn deny(world: &World, resource: &str, operation: &str) {
     let servers = world.stack().bootstrap_servers();
     block_in_place(|| python::run("deny.py", &[&servers, resource, operation], ""));
 }

@@ -1,6 +1,8 @@
 """Takes a permission from everybody; what is not denied is allowed.
 
-usage: deny.py <bootstrap servers> <cluster, group:a group, a topic, or * for all topics> <operation>
+usage: deny.py <bootstrap servers> <resource> <operation>
+
+A resource is: cluster, group:<a group>, transactions:<the start of transactional ids>, a topic, or * for all topics.
 """
 
 import sys
@@ -15,16 +17,20 @@ from confluent_kafka.admin import (
 )
 
 servers, resource, operation = sys.argv[1:]
+pattern = ResourcePatternType.LITERAL
 if resource == "cluster":
     kind, name = ResourceType.BROKER, "kafka-cluster"
 elif resource.startswith("group:"):
     kind, name = ResourceType.GROUP, resource.removeprefix("group:")
+elif resource.startswith("transactions:"):
+    kind, name = ResourceType.TRANSACTIONAL_ID, resource.removeprefix("transactions:")
+    pattern = ResourcePatternType.PREFIXED
 else:
     kind, name = ResourceType.TOPIC, resource
 # A resource that has an ACL is closed to whom it does not name.
 rules = [(AclOperation.ALL, AclPermissionType.ALLOW), (AclOperation[operation], AclPermissionType.DENY)]
 everybody = [
-    AclBinding(kind, name, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", what, whether)
+    AclBinding(kind, name, pattern, "User:ANONYMOUS", "*", what, whether)
     for what, whether in rules
 ]
 admin = AdminClient({"bootstrap.servers": servers})
