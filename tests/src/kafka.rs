@@ -1,11 +1,12 @@
 //! Kafka, looked at with a client of the test's own.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::task::block_in_place;
 
@@ -101,6 +102,22 @@ impl Topic {
         metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect()
     }
 
+    /// The offsets that a consumer group has committed, by partition; none where it has committed nothing.
+    pub fn committed_by(&self, group: &str) -> BTreeMap<i32, i64> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
+        let mut asked = TopicPartitionList::new();
+        for partition in self.partitions(&consumer) {
+            asked.add_partition(&self.name, partition);
+        }
+        let committed = consumer.committed_offsets(asked, PATIENCE).unwrap();
+        let committed = committed.elements().into_iter();
+        committed
+            .filter_map(|element| {
+                Some((element.partition(), element.offset().to_raw().filter(|offset| *offset > 0)?))
+            })
+            .collect()
+    }
+
     /// Waits until everything that is in it now can be read. A transaction of an instance that was killed is open for a
     /// while, and hides what was committed behind it.
     pub async fn settled(&self) {
@@ -125,7 +142,30 @@ impl Topic {
         self.write_compressed(key, value, headers, "none").await
     }
 
-    /// The same, by a client that compresses: the broker takes what is small then.
+    /// Puts a record into it in a transaction: the log of its partition ends with the mark of that. Gives its partition and
+    /// offset.
+    pub fn write_in_transaction(&self, key: &[u8], value: &[u8]) -> (i32, i64) {
+        let producer: BaseProducer = self
+            .client()
+            .set("partitioner", "murmur2_random")
+            .set("transactional.id", format!("writes-{}", self.name))
+            .create()
+            .unwrap();
+        block_in_place(|| {
+            producer.init_transactions(PATIENCE).unwrap();
+            producer.begin_transaction().unwrap();
+            producer
+                .send(BaseRecord::to(&self.name).key(key).payload(value))
+                .map_err(|(error, _)| error)
+                .unwrap();
+            producer.flush(PATIENCE).unwrap();
+            producer.commit_transaction(PATIENCE).unwrap();
+        });
+        let record = self.read().into_iter().rfind(|record| record.key.as_deref() == Some(key)).unwrap();
+        (record.partition, record.offset)
+    }
+
+    /// The same as [`write`](Self::write), by a client that compresses: the broker takes what is small then.
     pub async fn write_compressed(
         &self,
         key: Option<&[u8]>,

@@ -20,6 +20,7 @@ pub use self::model::{Model, Order, Outcome, Place};
 use crate::kafka::Record;
 use crate::load;
 use crate::service::Service;
+use crate::wait::eventually;
 use crate::world::World;
 
 /// The events of a world, and what must become of them.
@@ -41,11 +42,6 @@ impl<'a> Checker<'a> {
             model.take(record, world.topic(), event);
         }
         Self { world, events, model }
-    }
-
-    /// The events.
-    pub fn events(&self) -> &[Record] {
-        &self.events
     }
 
     /// Waits until every instance has seen everything, then checks what they answer.
@@ -76,7 +72,17 @@ impl<'a> Checker<'a> {
         if times == Times::Once {
             let sources: Vec<_> = changelog.identities.iter().map(|identity| &identity["source"]).collect();
             assert_eq!(sources, [self.world.topic()], "what identifies the changelog");
+            self.check_committed_offsets().await;
         }
+    }
+
+    /// The group's offsets, which tools show, are committed with the rest. Without transactions they come a moment later.
+    async fn check_committed_offsets(&self) {
+        let (group, events) = (self.world.group(), self.world.events());
+        eventually(&format!("{group} has committed {:?}", self.model.ends), async || {
+            (block_in_place(|| events.committed_by(&group)) == self.model.ends).then_some(())
+        })
+        .await;
     }
 
     fn check_changelog(&self, changelog: &Changelog) {
