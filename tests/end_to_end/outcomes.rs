@@ -167,6 +167,37 @@ async fn an_order_can_be_read_as_an_event_has_left_it() {
 }
 
 #[tokio::test]
+async fn a_read_tells_what_it_shows_and_another_instance_shows_nothing_older() {
+    let world = World::shared().await;
+    let (cart, first) = services(world.fork()).await;
+    let second = world.orders().await;
+    for number in 0..6 {
+        let created = write(&cart, "/create-order", &[WAIT], &create(&format!("R-{number}"))).await;
+        assert_eq!(created.json["outcome"], "applied", "{}", created.text);
+    }
+    let ids = format!("/getAllOrderIdsFromTopic?topic={}", world.topic());
+    let paths = ["/orders/R-1", "/order-details?orderId=R-1", "/orders/R-NOBODY", "/orders?limit=10", &ids];
+    for path in paths {
+        let answer = first.get(path).await;
+        let position = answer.header("order-position").unwrap_or_else(|| panic!("{path}: {}", answer.text));
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let again = second.request(Method::GET, &format!("{path}{sign}position={position}"));
+        let again = Answer::to(again.header("prefer", "wait=20")).await;
+        assert_eq!((again.status, &again.text), (answer.status, &answer.text), "{path}");
+        assert!(again.header("order-position").is_some(), "{path}");
+
+        let future = first.get(&format!("{path}{sign}position={position},0:1000000")).await;
+        assert_eq!((future.status.as_u16(), problem(&future)), (503, "not-processed"), "{path}");
+    }
+    let order = first.get("/orders/R-1").await;
+    assert_eq!(order.header("order-position").unwrap().split(',').count(), 1, "its own partition's");
+    let known = first.request(Method::GET, "/orders/R-1");
+    let known = Answer::to(known.header("if-none-match", order.header("etag").unwrap())).await;
+    assert_eq!(known.status, 304);
+    assert!(known.header("order-position").is_some());
+}
+
+#[tokio::test]
 async fn places_that_cannot_be_are_refused() {
     let world = World::shared().await;
     let orders = world.orders().await;
@@ -176,6 +207,8 @@ async fn places_that_cannot_be_are_refused() {
         (format!("/events/{topic}/99/0"), 404, "unknown-partition"),
         ("/events/others/0/0".to_owned(), 404, "unknown-topic"),
         ("/order-details?orderId=A&position=7".to_owned(), 400, "invalid-request"),
+        ("/order-details?orderId=A&position=0:1,".to_owned(), 400, "invalid-request"),
+        ("/orders?position=99:1".to_owned(), 404, "unknown-partition"),
         ("/order-details?orderId=A&position=99:1".to_owned(), 404, "unknown-partition"),
     ];
     for (path, status, kind) in cases {

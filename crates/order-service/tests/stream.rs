@@ -2,92 +2,44 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod in_process;
+
 use std::fs;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::{Json, Router};
-use clap::Parser;
-use order_events::codec::Codec;
-use order_events::config::RegistryConfig;
-use order_events::{CreateOrderPayload, Registry};
-use order_service::changelog::{ChangelogCodec, ChangelogEntry, OrderState};
-use order_service::config::{Config, Settings};
-use order_service::routes;
-use order_service::state::{AppState, View, ViewCell};
 use order_service::status::Status;
 use order_service::store::Store;
-use serde_json::{Value, json};
-use service_runtime::observe::HttpMetrics;
 use service_runtime::server;
-use service_runtime::{WritesHaveKeys, app};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::in_process::PARTITIONS;
+
 const ORDERS: usize = 1_000_000;
-const PARTITIONS: usize = 3;
 
 /// What the stream may take, of memory and of time to its first byte.
 const MEMORY: u64 = 50 << 20;
 const FIRST_BYTE: Duration = Duration::from_millis(200);
 
-/// A registry that knows every schema as number 7.
-async fn registry() -> Arc<Registry> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let answers =
-        Router::new().fallback(|| async { Json(json!({ "id": 7, "compatibilityLevel": "BACKWARD" })) });
-    tokio::spawn(async move { axum::serve(listener, answers).await });
-    let timeout = Duration::from_secs(5);
-    Arc::new(Registry::new(RegistryConfig { url, basic_auth: None, auto_register: true, timeout }).unwrap())
-}
-
-fn order() -> OrderState {
-    let order = CreateOrderPayload {
-        customer_id: "CUST-1".into(),
-        order_date: "2026-01-30T15:00:00Z".into(),
-        items: Vec::new(),
-        total_amount: 1.0,
-        currency: "USD".into(),
-        status: "new".into(),
-    };
-    OrderState { order: Some(order), ..OrderState::default() }
-}
-
 async fn full_store() -> Store {
-    let codec: Arc<ChangelogCodec> = Arc::new(Codec::register(registry().await, "changelog").await.unwrap());
-    let mut state = Vec::new();
-    codec.encode(&ChangelogEntry::OrderState(order()), &mut state).unwrap();
-    let store = Store::new(codec, PARTITIONS);
+    let (store, state) = in_process::store().await;
     for partition in 0..PARTITIONS {
         let ids = (partition..ORDERS).step_by(PARTITIONS).map(|number| format!("ORD-{number:08}").into());
-        store.apply(partition, ids.map(|id| (id, Some(state.clone().into_boxed_slice()))).collect());
+        store.apply(partition, ids.map(|id| (id, Some(state.clone()))).collect());
     }
     store
 }
 
-/// A whole service but for Kafka, on a port of its own.
+/// The service on a port of its own.
 async fn serve(store: Store) -> u16 {
-    let config = Config::new(Settings::parse_from(["order-service"]), std::iter::empty()).unwrap();
-    let (view, status) = (ViewCell::default(), Status::new(0));
-    let events = Arc::new(Codec::register(registry().await, "events").await.unwrap());
-    assert!(view.set(View::new(&config, store, PARTITIONS, events)).is_ok());
-    status.restoring(PARTITIONS);
+    let status = Status::new(0);
+    let app = in_process::app(store, &status).await;
     (0..PARTITIONS).for_each(|partition| status.change(partition, |status| status.restored = true));
-    let (mut metrics, stop) = (prometheus_client::registry::Registry::default(), CancellationToken::new());
-    let http = HttpMetrics::register(&mut metrics);
-    let state = AppState::new(&config, view, status, metrics, stop.clone());
-    let app = app::finish(
-        routes::router(state, Value::Null),
-        http,
-        &config.settings.service.http,
-        WritesHaveKeys::No,
-    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let patience = config.settings.service.patience();
-    tokio::spawn(server::serve(listener, app, stop, patience));
+    let patience = in_process::config().settings.service.patience();
+    tokio::spawn(server::serve(listener, app, CancellationToken::new(), patience));
     port
 }
 

@@ -54,6 +54,7 @@ fn one_order() -> Vec<Row> {
                 .json(".status", "new")
                 .is(".orderDate", "string")
                 .header("cache-control", "no-cache")
+                .header("order-position", "*:*")
                 .header("etag", "W/\"*\""),
         );
     }
@@ -70,8 +71,11 @@ fn one_order() -> Vec<Row> {
             .with("if-none-match", "*")
             .gives(304)
             .header("etag", "W/\"*\"")
+            .header("order-position", "*:*")
             .header("vary", "accept-encoding"),
-        orders("nobody's order", "/orders/nobody").problem(404, "unknown-order"),
+        orders("nobody's order", "/orders/nobody")
+            .problem(404, "unknown-order")
+            .header("order-position", "*:*"),
         orders("nobody's order", "/order-details?orderId=nobody").problem(404, "unknown-order"),
         orders("no id", "/order-details").faults(&["?orderId"]),
         orders("two ids", "/order-details?orderId=a&order_id=b&position=x")
@@ -94,7 +98,11 @@ fn one_order() -> Vec<Row> {
 
 fn pages() -> Vec<Row> {
     vec![
+        orders("a page as an event that is still to come has left it", "/orders?position=0:99999999")
+            .problem(503, "not-processed"),
+        orders("a page as no place has left it", "/orders?position=0:1,x").faults(&["?position"]),
         orders("orders, sorted, with what a page needs", "/orders?limit=2")
+            .header("order-position", "*:*")
             .json(".count", 2)
             .json(".orders[0].orderId", "A-1")
             .json(".orders[1].orderId", "A-itemsCount")
