@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use order_events::EventOutcome;
+use order_events::{EventOutcome, Place};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -81,6 +81,17 @@ impl Processed {
         })
     }
 
+    /// The last offset that is processed of each partition that has any. Who asks before reading the store sees
+    /// states that are at least as new, since these are shown before the position moves.
+    pub fn reached(&self) -> Vec<Place> {
+        let next = |partition: &Partition| {
+            partition.content.read().unwrap_or_else(PoisonError::into_inner).next_offset
+        };
+        let places = (0..).zip(self.0.iter().map(next));
+        let places = places.map(|(partition, next)| Place { partition, offset: next - 1 });
+        places.filter(|place| place.offset >= 0).collect()
+    }
+
     /// As [`look`](Self::look), but waits, for at most `patience`, until `enough`.
     pub async fn wait(
         &self,
@@ -147,6 +158,7 @@ mod tests {
         let processed = Processed::new(1);
         assert_eq!(processed.wait(0, 5, Duration::ZERO, Known::is_final).await, Some(Known::Pending));
         processed.change(0, Some(9), |outcomes| outcomes.begin_at(4));
+        assert_eq!(processed.reached(), [Place { partition: 0, offset: 8 }]);
         assert_eq!(processed.wait(0, 3, LONG, Known::is_final).await, Some(Known::Forgotten));
         assert_eq!(processed.wait(1, 3, LONG, Known::is_final).await, None);
     }

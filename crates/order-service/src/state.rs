@@ -89,7 +89,7 @@ impl AppState {
         }
     }
 
-    /// What is shown, restored or not.
+    /// What is shown, restored or not; only what [`restored`](Self::restored) says is to be read.
     ///
     /// # Errors
     /// A 503 while the service boots.
@@ -110,6 +110,18 @@ impl AppState {
         }
     }
 
+    /// That everything of a partition is shown that was there when the service started: nothing of it is older.
+    ///
+    /// # Errors
+    /// A 503 until then.
+    pub fn restored(&self, partition: usize) -> Result<(), Problem> {
+        if self.status.is_partition_restored(partition) {
+            Ok(())
+        } else {
+            Err(Problem::not_ready("the orders of this partition are being restored from Kafka"))
+        }
+    }
+
     /// The dead letters, all of them.
     ///
     /// # Errors
@@ -127,15 +139,17 @@ impl AppState {
     /// partition.
     ///
     /// # Errors
-    /// A 503 while the orders are being restored.
+    /// A 503 while the orders of its partition are being restored.
     pub async fn known(
         &self,
         Place { partition, offset }: Place,
         patience: Option<Duration>,
         enough: impl Fn(&Known) -> bool,
     ) -> Result<Option<Known>, Problem> {
-        let processed = &self.restored_view()?.processed;
-        let Ok(partition) = usize::try_from(partition) else { return Ok(None) };
+        let View { store, processed, .. } = self.view()?;
+        let index = usize::try_from(partition).ok().filter(|_| store.has_partition(partition));
+        let Some(partition) = index else { return Ok(None) };
+        self.restored(partition)?;
         let wait = processed.wait(partition, offset, patience.unwrap_or_default(), enough);
         let known = self.stop.run_until_cancelled(wait).await;
         Ok(known.unwrap_or_else(|| processed.look(partition, offset)))

@@ -310,6 +310,11 @@ impl Status {
         self.read(Inner::all_obstacles)
     }
 
+    /// Whether all that was there of a partition at the start is shown. It stays so.
+    pub fn is_partition_restored(&self, partition: usize) -> bool {
+        self.read(|inner| inner.partitions.get(partition).is_some_and(|status| status.restored))
+    }
+
     /// Why the service should get no requests just now, if so.
     pub fn unready_because(&self) -> Option<String> {
         let blocking = self.obstacles().into_iter().find(|obstacle| obstacle.kind.blocks_requests());
@@ -371,9 +376,13 @@ mod tests {
         status.restoring(2);
         assert_eq!(status.unready_because().unwrap(), "the orders of partition 0 are being restored");
         for partition in 0..2 {
-            assert!(!status.is_restored());
+            assert!(!status.is_restored() && !status.is_partition_restored(partition));
             status.change(partition, |status| status.restored = true);
+            assert!(status.is_partition_restored(partition));
         }
+        status.set(Obstacle::Brokers, "no brokers".into());
+        assert!(status.is_restored() && status.is_partition_restored(0), "an outage changes nothing");
+        status.clear(Obstacle::Brokers);
         assert_eq!((status.unready_because(), status.is_restored()), (None, true));
         status.change(1, |status| (status.position, status.end_offset) = (10, 200));
         assert_eq!(status.unready_because().unwrap(), "partition 1 lags by 190 records");

@@ -4,12 +4,14 @@
 //! restoring needs no decoding. Reading an order decodes it, which takes a microsecond.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use compact_str::CompactString;
 use order_events::CreateOrderPayload;
 use order_events::codec::{DecodeError, FRAME_LEN};
+use order_events::partitioner::partition_of;
 use thiserror::Error;
 
 use crate::changelog::{ChangelogCodec, ChangelogEntry};
@@ -65,12 +67,41 @@ impl Store {
     /// # Errors
     /// Only if memory is corrupt.
     pub fn order(&self, order_id: &str) -> Result<Option<CreateOrderPayload>, CorruptState> {
-        for partition in 0..self.0.partitions.len() {
-            if let Some(order) = self.state(partition, order_id)?.and_then(|state| state.order) {
-                return Ok(Some(order));
+        Ok(self.locate(order_id)?.map(|(_, order)| order))
+    }
+
+    /// The order, if it exists, and the partition that it is in: [its own](Self::partition_of), or another one
+    /// if a peer uses another partitioner.
+    ///
+    /// # Errors
+    /// Only if memory is corrupt.
+    pub fn locate(&self, order_id: &str) -> Result<Option<(usize, CreateOrderPayload)>, CorruptState> {
+        let own = self.partition_of(order_id);
+        let others = (0..self.0.partitions.len()).filter(|partition| *partition != own);
+        for partition in iter::once(own).chain(others) {
+            if let Some(order) = self.order_in(partition, order_id)? {
+                return Ok(Some((partition, order)));
             }
         }
         Ok(None)
+    }
+
+    /// The order, if it exists in this partition.
+    ///
+    /// # Errors
+    /// Only if memory is corrupt.
+    pub fn order_in(
+        &self,
+        partition: usize,
+        order_id: &str,
+    ) -> Result<Option<CreateOrderPayload>, CorruptState> {
+        Ok(self.state(partition, order_id)?.and_then(|state| state.order))
+    }
+
+    /// The partition that the services, and all peers with Java's partitioner, give an order id.
+    pub fn partition_of(&self, order_id: &str) -> usize {
+        let partitions = i32::try_from(self.0.partitions.len()).unwrap_or(i32::MAX);
+        usize::try_from(partition_of(order_id.as_bytes(), partitions)).unwrap_or(0)
     }
 
     /// All that is known of an order id in one partition.

@@ -33,6 +33,7 @@ pub(crate) fn layer(origins: Vec<HeaderValue>) -> CorsLayer {
             header::ETAG,
             header::LOCATION,
             header::RETRY_AFTER,
+            own("order-position"),
             own("preference-applied"),
             REQUEST_ID,
         ])

@@ -121,6 +121,8 @@ impl Worker {
                     }
                 }
                 None => {
+                    // Who reads the partition as restored must find everything there.
+                    pipeline.view.store.apply(index, std::mem::take(&mut unshown[index]));
                     pipeline.status.change(index, |status| status.restored = true);
                     at_end(index);
                 }

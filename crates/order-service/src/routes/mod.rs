@@ -6,6 +6,7 @@ mod event_outcome;
 mod health;
 mod order;
 mod order_ids;
+mod order_position;
 mod orders;
 mod pages;
 mod redrive;

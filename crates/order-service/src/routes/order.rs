@@ -2,20 +2,16 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use order_events::position::NoPlace;
-use order_events::{OrderId, Place};
+use order_events::{CreateOrderPayload, OrderId, Place};
 use serde::Serialize;
 use service_runtime::input::{Path, Query};
 use service_runtime::{Conditional, Fault, Prefer, Problem};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::ORDER_ID;
+use super::{ORDER_ID, order_position};
 use crate::error;
 use crate::order_view::OrderView;
-use crate::processed::Known;
-use crate::state::AppState;
-
-const POSITION: &[&str] = &["position"];
+use crate::state::{AppState, View};
 
 /// The order's fields, and the same once more under `order`: clients look for them in either place.
 #[derive(Serialize, ToSchema)]
@@ -23,15 +19,6 @@ struct Details {
     #[serde(flatten)]
     flat: OrderView,
     order: OrderView,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only described")]
-struct OrderQuery {
-    /// `<partition>:<offset>`: the order as that event has left it.
-    #[param(pattern = "^[0-9]{1,9}:[0-9]{1,18}$", example = "0:42", nullable = false, required = false)]
-    position: Option<String>,
 }
 
 #[derive(IntoParams)]
@@ -51,12 +38,12 @@ struct OrderHeaders {
 #[expect(dead_code, reason = "only described")]
 enum OtherResponses {
     /// The client has it already.
-    #[response(status = 304, headers(("etag" = String)))]
+    #[response(status = 304, headers(("etag" = String), ("order-position" = String)))]
     NotModified,
     /// `unknown-order`, `unknown-partition`.
-    #[response(status = 404)]
+    #[response(status = 404, headers(("order-position" = String)))]
     Unknown,
-    /// `not-ready`: the orders are being restored. `not-processed`: the event at `position` is not processed yet.
+    /// `not-ready`: the orders of its partition, or of all for one that is not found, are being restored. `not-processed`: the event at `position` is not processed yet.
     #[response(status = 503)]
     NotReady,
 }
@@ -66,11 +53,11 @@ enum OtherResponses {
     get, path = "/order-details",
     params(
         ("orderId" = OrderId, Query, description = "Also `order_id`. Digits only get the prefix `ORD-`."),
-        OrderQuery,
+        order_position::PositionQuery,
         OrderHeaders,
     ),
     responses(
-        (status = 200, body = Details, description = "The order.", headers(("etag" = String))),
+        (status = 200, body = Details, description = "The order.", headers(("etag" = String), ("order-position" = String))),
         OtherResponses,
     ),
     tag = "orders",
@@ -81,12 +68,11 @@ pub(super) async fn order_details(
     conditional: Conditional,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let place = query.optional(POSITION, parse_position);
+    let places = order_position::read(&mut query);
     let order_id = query.required(ORDER_ID, |typed| state.order_id(typed));
-    let (order_id, place) = query.finish(order_id.zip(place))?;
-    let order = find(&state, order_id, place, prefer).await?;
-    let applied = place.and_then(|_| prefer.applied());
-    Ok((applied, conditional.answer(&Details { flat: order.clone(), order })).into_response())
+    let (order_id, places) = query.finish(order_id.zip(places))?;
+    let details = |order: OrderView| Details { flat: order.clone(), order };
+    answer(&state, order_id, &places, (prefer, conditional), details).await
 }
 
 /// One order.
@@ -94,11 +80,11 @@ pub(super) async fn order_details(
     get, path = "/orders/{orderId}",
     params(
         ("orderId" = OrderId, Path, description = "Digits only get the prefix `ORD-`."),
-        OrderQuery,
+        order_position::PositionQuery,
         OrderHeaders,
     ),
     responses(
-        (status = 200, body = OrderView, description = "The order.", headers(("etag" = String))),
+        (status = 200, body = OrderView, description = "The order.", headers(("etag" = String), ("order-position" = String))),
         OtherResponses,
     ),
     tag = "orders",
@@ -110,42 +96,49 @@ pub(super) async fn order(
     conditional: Conditional,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let place = query.optional(POSITION, parse_position);
+    let places = order_position::read(&mut query);
     let order_id = query.checked(state.order_id(&typed).map_err(|detail| Fault::path("orderId", detail)));
-    let (order_id, place) = query.finish(order_id.zip(place))?;
-    let order = find(&state, order_id, place, prefer).await?;
-    let applied = place.and_then(|_| prefer.applied());
-    Ok((applied, conditional.answer(&order)).into_response())
+    let (order_id, places) = query.finish(order_id.zip(places))?;
+    answer(&state, order_id, &places, (prefer, conditional), |order| order).await
 }
 
-async fn find(
+/// What is known of an order, in the form of `view`, if it is as new as `places`.
+async fn answer<T: Serialize>(
     state: &AppState,
     order_id: OrderId,
-    place: Option<Place>,
-    prefer: Prefer,
-) -> Result<OrderView, Problem> {
-    if let Some(place) = place {
-        await_event(state, place, prefer).await?;
-    }
-    match state.view()?.store.order(order_id.as_str()).map_err(error::internal)? {
-        Some(order) => Ok(OrderView::new(order_id.into_string(), order, state.orders.shipping_rate)),
-        None => {
-            // Before everything is restored, a missing order may exist.
-            state.restored_view()?;
-            Err(error::unknown_order(order_id.as_str()))
-        }
-    }
+    places: &[Place],
+    (prefer, conditional): (Prefer, Conditional),
+    view: impl FnOnce(OrderView) -> T,
+) -> Result<Response, Problem> {
+    order_position::reach(state, places, prefer).await?;
+    let (reached, order) = find(state, &order_id)?;
+    let position = order_position::header(&reached);
+    let Some(order) = order else {
+        return Ok((position, error::unknown_order(order_id.as_str())).into_response());
+    };
+    let order = OrderView::new(order_id.into_string(), order, state.orders.shipping_rate);
+    let applied = prefer.applied().filter(|_| !places.is_empty());
+    Ok((applied, position, conditional.answer(&view(order))).into_response())
 }
 
-/// Waits until the order is as the event at that place has left it.
-async fn await_event(state: &AppState, place: Place, prefer: Prefer) -> Result<(), Problem> {
-    match state.known(place, prefer.wait(), |known| *known != Known::Pending).await? {
-        Some(Known::Pending) => Err(error::not_processed(place)),
-        Some(_) => Ok(()),
-        None => Err(error::unknown_partition(&state.topic, place.partition)),
+/// The order, and what of the log that shows: of its partition, or of all if there is no such order.
+fn find(state: &AppState, order_id: &OrderId) -> Result<(Vec<Place>, Option<CreateOrderPayload>), Problem> {
+    let View { store, processed, .. } = state.view()?;
+    let own = store.partition_of(order_id.as_str());
+    state.restored(own)?;
+    // Before the store is read: it is at least that new then.
+    let reached = processed.reached();
+    let of = |partition: usize| {
+        let is_of = |place: &Place| usize::try_from(place.partition) == Ok(partition);
+        reached.iter().copied().filter(is_of).collect()
+    };
+    if let Some(order) = store.order_in(own, order_id.as_str()).map_err(error::internal)? {
+        return Ok((of(own), Some(order)));
     }
-}
-
-fn parse_position(text: &str) -> Result<Place, String> {
-    text.parse().map_err(|error: NoPlace| format!("{error}; this is {text:?}"))
+    // A peer with another partitioner may have put it into any other.
+    state.restored_view()?;
+    match store.locate(order_id.as_str()).map_err(error::internal)? {
+        Some((partition, order)) => Ok((of(partition), Some(order))),
+        None => Ok((reached, None)),
+    }
 }

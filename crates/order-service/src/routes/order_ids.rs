@@ -13,13 +13,14 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-use service_runtime::Problem;
 use service_runtime::input::Query;
+use service_runtime::{Prefer, Problem};
 use utoipa::ToSchema;
 
+use super::order_position::{self, PositionQuery};
 use super::pages::Page;
 use crate::error;
-use crate::state::AppState;
+use crate::state::{AppState, View};
 use crate::store::Store;
 
 const TOPIC: &[&str] = &["topic", "topicName", "topic_name"];
@@ -37,16 +38,19 @@ const CHUNK: usize = 1000;
         ("topic" = String, Query, pattern = r"\S", example = "order-events", description = "Also `topicName`, `topic_name`."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000_000, nullable = false, description = "The most ids; all if it is missing."),
         ("cursor" = Option<String>, Query, nullable = false, description = "The `nextCursor` of the page before."),
+        PositionQuery,
+        ("Prefer" = Option<String>, Header, example = "wait=5", nullable = false, description = "With `position`: wait so many seconds, at most 30, for that event."),
     ),
     responses(
-        (status = 200, body = OrderIds, description = "The ids."),
-        (status = 404, description = "`unknown-topic`."),
-        (status = 503, description = "`not-ready`: the orders are being restored."),
+        (status = 200, body = OrderIds, description = "The ids.", headers(("order-position" = String))),
+        (status = 404, description = "`unknown-topic`, `unknown-partition`."),
+        (status = 503, description = "`not-ready`: the orders are being restored. `not-processed`: the event at `position` is not processed yet."),
     ),
     tag = "orders",
 )]
 pub(super) async fn all_order_ids(
     State(state): State<AppState>,
+    prefer: Prefer,
     mut query: Query,
 ) -> Result<Response, Problem> {
     let topic = query.required(TOPIC, |topic| match topic.trim() {
@@ -54,12 +58,18 @@ pub(super) async fn all_order_ids(
         topic => Ok(topic.to_owned()),
     });
     let page = Page::read(&mut query, MAX_LIMIT);
-    let (topic, page) = query.finish(topic.zip(page))?;
+    let places = order_position::read(&mut query);
+    let ((topic, page), places) = query.finish(topic.zip(page).zip(places))?;
     if *topic != *state.topic {
         return Err(error::unknown_topic(&topic, &state.topic));
     }
+    order_position::reach(&state, &places, prefer).await?;
+    let View { store, processed, .. } = state.restored_view()?;
+    // Before the first id is read: what is sent is at least that new.
+    let position = order_position::header(&processed.reached());
+    let applied = prefer.applied().filter(|_| !places.is_empty());
     let ids = Ids {
-        store: state.restored_view()?.store.clone(),
+        store: store.clone(),
         topic,
         left: page.limit.unwrap_or(usize::MAX),
         cursor: page.cursor.map(Into::into),
@@ -75,7 +85,7 @@ pub(super) async fn all_order_ids(
     });
     // Compression asks once more behind the end.
     let parts = Body::from_stream(parts.fuse());
-    Ok(([(header::CONTENT_TYPE, "application/json")], parts).into_response())
+    Ok((applied, position, [(header::CONTENT_TYPE, "application/json")], parts).into_response())
 }
 
 /// What of the answer comes next.

@@ -6,13 +6,14 @@ use compact_str::CompactString;
 use order_events::{CreateOrderPayload, Status};
 use serde::Serialize;
 use service_runtime::input::Query;
-use service_runtime::{Conditional, Problem};
+use service_runtime::{Conditional, Prefer, Problem};
 use utoipa::ToSchema;
 
+use super::order_position::{self, PositionQuery};
 use super::pages::Page;
 use crate::error;
 use crate::order_view::OrderView;
-use crate::state::AppState;
+use crate::state::{AppState, View};
 use crate::store::Store;
 
 /// The entries of a page whose client named no limit.
@@ -49,17 +50,21 @@ pub(super) struct Orders {
         ("status" = Option<Status>, Query, nullable = false, description = "Only orders of this status; in any case."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, nullable = false, description = "The most entries; 100 if it is missing."),
         ("cursor" = Option<String>, Query, nullable = false, description = "The `nextCursor` of the page before."),
+        PositionQuery,
+        ("Prefer" = Option<String>, Header, example = "wait=5", nullable = false, description = "With `position`: wait so many seconds, at most 30, for that event."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An `ETag`: 304 if nothing has changed."),
     ),
     responses(
-        (status = 200, body = Orders, description = "A page.", headers(("etag" = String))),
-        (status = 304, description = "The client has it already.", headers(("etag" = String))),
-        (status = 503, description = "`not-ready`: the orders are being restored."),
+        (status = 200, body = Orders, description = "A page.", headers(("etag" = String), ("order-position" = String))),
+        (status = 304, description = "The client has it already.", headers(("etag" = String), ("order-position" = String))),
+        (status = 404, description = "`unknown-partition`."),
+        (status = 503, description = "`not-ready`: the orders are being restored. `not-processed`: the event at `position` is not processed yet."),
     ),
     tag = "orders",
 )]
 pub(super) async fn orders(
     State(state): State<AppState>,
+    prefer: Prefer,
     conditional: Conditional,
     mut query: Query,
 ) -> Result<Response, Problem> {
@@ -67,15 +72,21 @@ pub(super) async fn orders(
     let status = query.optional(&["status"], |text| {
         text.parse::<Status>().map_err(|unknown| format!("{text:?} {unknown}"))
     });
-    let (page, status) = query.finish(page.zip(status))?;
-    let store = &state.restored_view()?.store;
+    let places = order_position::read(&mut query);
+    let ((page, status), places) = query.finish(page.zip(status).zip(places))?;
+    order_position::reach(&state, &places, prefer).await?;
+    let View { store, processed, .. } = state.restored_view()?;
+    // Before the first row is read: every row is at least that new.
+    let position = order_position::header(&processed.reached());
     let mut search =
         Search { store, status, cursor: page.cursor.map(Into::into), found: Vec::new(), items: 0 };
     let next_cursor = search.page(page.limit.unwrap_or(DEFAULT_LIMIT)).await?;
     let rate = state.orders.shipping_rate;
     let view = |(id, order): (CompactString, _)| OrderView::new(id.into_string(), order, rate);
     let orders: Vec<_> = search.found.into_iter().map(view).collect();
-    Ok(conditional.answer(&Orders { count: orders.len(), orders, next_cursor }).into_response())
+    let applied = prefer.applied().filter(|_| !places.is_empty());
+    let answer = conditional.answer(&Orders { count: orders.len(), orders, next_cursor });
+    Ok((applied, position, answer).into_response())
 }
 
 struct Search<'a> {
