@@ -6,8 +6,16 @@ use std::time::{Duration, Instant};
 use end_to_end_tests::traffic::EVERYTHING;
 use end_to_end_tests::{Service, Trial, World, eventually};
 
-async fn trial() -> Trial {
-    Trial::under(World::shared().await, EVERYTHING, 100).await
+/// A session that is over long after the test: what is quicker did not wait for it. How many seconds it takes, on a
+/// machine that does nothing else, the benchmark `takeover` tells.
+const LONG_SESSION: Duration = Duration::from_secs(60);
+
+/// Far below that, also on a busy machine.
+const WITHOUT_SESSION: Duration = Duration::from_secs(20);
+
+async fn trial(session: Duration) -> Trial {
+    let world = World::shared().await.with("KAFKA_SESSION_TIMEOUT_MS", &session.as_millis().to_string());
+    Trial::under(world, EVERYTHING, 100).await
 }
 
 /// The next event that is written now is shown by this instance after this time.
@@ -30,8 +38,8 @@ async fn fresh_data_after(trial: &Trial, service: &Service, began: Instant) -> D
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_instance_with_a_name_processes_again_within_seconds() {
-    let trial = trial().await;
+async fn a_killed_instance_with_a_name_processes_again_before_its_session_is_over() {
+    let trial = trial(LONG_SESSION).await;
     let service = trial.named("one").await;
     service.processing(3).await;
     service.kill().await;
@@ -39,12 +47,12 @@ async fn a_killed_instance_with_a_name_processes_again_within_seconds() {
     let service = trial.named("one").await;
     service.processing(3).await;
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < WITHOUT_SESSION, "{took:?}");
 }
 
 /// Lets one of two instances end; gives how long it takes until the other one processes everything and shows it.
-async fn replaced_after(end: impl AsyncFnOnce(Service)) -> Duration {
-    let trial = trial().await;
+async fn replaced_after(session: Duration, end: impl AsyncFnOnce(Service)) -> Duration {
+    let trial = trial(session).await;
     let (first, second) = (trial.world.orders().await, trial.world.orders().await);
     eventually("both have a share", async || {
         (first.active().await > 0 && second.active().await > 0).then_some(())
@@ -57,13 +65,14 @@ async fn replaced_after(end: impl AsyncFnOnce(Service)) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_instance_is_replaced_within_seconds() {
-    let took = replaced_after(Service::stop).await;
-    assert!(took < Duration::from_secs(3), "{took:?}");
+async fn a_stopped_instance_is_replaced_before_its_session_is_over() {
+    let took = replaced_after(LONG_SESSION, Service::stop).await;
+    assert!(took < WITHOUT_SESSION, "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_instance_is_replaced_within_ten_seconds() {
-    let took = replaced_after(Service::kill).await;
-    assert!(took < Duration::from_secs(10), "{took:?}");
+async fn a_killed_instance_is_replaced_when_its_session_is_over() {
+    let session = Duration::from_secs(6);
+    let took = replaced_after(session, Service::kill).await;
+    assert!(took < session + WITHOUT_SESSION, "{took:?}");
 }
