@@ -10,17 +10,26 @@ use crate::wait::eventually;
 /// How many questions are asked at the same time.
 const AT_ONCE: usize = 32;
 
-/// Waits until an instance has seen all events, be it that it processes them or follows another one.
+/// Waits until an instance has seen all events, be it that it processes them or follows another one. Behind twenty kills
+/// it may have thousands to process in batches of ten, so the patience is for each step, and not for all of them.
 pub(super) async fn caught_up(service: &Service, model: &Model) {
     let what = format!("it has caught up with {:?}: {}", model.ends, service.log_path().display());
-    eventually(&what, async || {
+    let positions = async || -> Vec<Value> {
         let health = service.get("/health").await.json;
-        let caught_up = model.ends.iter().all(|(partition, end)| {
-            health["partitions"][usize::try_from(*partition).unwrap()]["position"] == json!(end)
-        });
-        caught_up.then_some(())
-    })
-    .await;
+        let position =
+            |partition: &i32| health["partitions"][usize::try_from(*partition).unwrap()]["position"].clone();
+        model.ends.keys().map(position).collect()
+    };
+    let ends: Vec<Value> = model.ends.values().map(|end| json!(end)).collect();
+    let mut seen = positions().await;
+    while seen != ends {
+        let before = seen;
+        seen = eventually(&what, async || {
+            let now = positions().await;
+            (now != before).then_some(now)
+        })
+        .await;
+    }
 }
 
 /// Every order, and all ids.
