@@ -10,22 +10,25 @@ use crate::wait::eventually;
 /// How many questions are asked at the same time.
 const AT_ONCE: usize = 32;
 
-/// Waits until an instance has seen all events, be it that it processes them or follows another one. Behind twenty kills
+/// Waits until an instance shows all events, be it that it processes them or follows another one. Behind twenty kills
 /// it may have thousands to process in batches of ten, so the patience is for each step, and not for all of them.
 pub(super) async fn caught_up(service: &Service, model: &Model) {
     let what = format!("it has caught up with {:?}: {}", model.ends, service.log_path().display());
-    let positions = async || -> Vec<Value> {
+    // A partition that is at the end may be read only once it is restored.
+    let progress = async || -> Vec<(Value, Value)> {
         let health = service.get("/health").await.json;
-        let position =
-            |partition: &i32| health["partitions"][usize::try_from(*partition).unwrap()]["position"].clone();
-        model.ends.keys().map(position).collect()
+        let partition = |number: &i32| {
+            let partition = &health["partitions"][usize::try_from(*number).unwrap()];
+            (partition["position"].clone(), partition["restored"].clone())
+        };
+        model.ends.keys().map(partition).collect()
     };
-    let ends: Vec<Value> = model.ends.values().map(|end| json!(end)).collect();
-    let mut seen = positions().await;
+    let ends: Vec<(Value, Value)> = model.ends.values().map(|end| (json!(end), json!(true))).collect();
+    let mut seen = progress().await;
     while seen != ends {
         let before = seen;
         seen = eventually(&what, async || {
-            let now = positions().await;
+            let now = progress().await;
             (now != before).then_some(now)
         })
         .await;
