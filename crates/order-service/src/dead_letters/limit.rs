@@ -329,6 +329,23 @@ mod tests {
     }
 
     #[test]
+    fn it_is_also_reached_when_good_events_grow_old() {
+        let (mut gate, start) = (Gate::new(limit("50%/10/1m")), Instant::now());
+        let bad_at = start + Duration::from_secs(1);
+        assert_eq!((gate.note(good(10), start), gate.note(bad(10), bad_at)), (None, None));
+        assert_eq!(gate.tick(start + MINUTE), None);
+        assert_eq!(gate.tick(bad_at + MINUTE), Some(Change::Stopped(MINUTE)));
+
+        // A probe as well: its window may be shorter than it.
+        let mut gate = stopped("50%/10/1s", start);
+        let probed = start + MINUTE;
+        assert_eq!(gate.tick(probed), Some(Change::Probing));
+        assert_eq!(gate.note(good(10), probed), None);
+        assert_eq!(gate.note(bad(10), probed + Duration::from_secs(1)), None);
+        assert_eq!(gate.tick(probed + Duration::from_secs(2)), Some(Change::Stopped(MINUTE * 2)));
+    }
+
+    #[test]
     fn without_a_limit_nothing_is_too_much() {
         let (mut gate, now) = (Gate::new(limit("off")), Instant::now());
         assert!(gate.admits(bad(1_000_000)));
