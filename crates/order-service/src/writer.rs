@@ -131,8 +131,7 @@ impl Writer {
                 self.committed_at.set(Some(Instant::now()));
                 Ok(())
             }
-            Err(error) if requires_abort(&error) => Err(self.give_up(error)),
-            // A commit that timed out may come through yet, even into the next transaction of this producer
+            // Also a commit that timed out may come through yet, even into the next transaction of this producer
             // (librdkafka#5423).
             Err(error) => Err(Failure::Unknown(error)),
         }
@@ -253,10 +252,6 @@ impl Writer {
     fn deliveries(&self) -> &Deliveries {
         self.producer.context()
     }
-}
-
-fn requires_abort(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
 }
 
 /// The producer cannot go on: it was fenced, or lost its place in the log.

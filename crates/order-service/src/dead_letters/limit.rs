@@ -191,10 +191,13 @@ impl Gate {
         probed.then(|| self.resume(now))
     }
 
-    /// Time has passed.
+    /// Time has passed. The limit may be reached by that alone: the share of the letters rises when good events grow old.
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Change> {
         let Bounds { window, .. } = self.limit.0?;
         self.window.forget_old(window, now);
+        if !self.is_stopped() && self.bounds()?.are_reached(self.window.sum) {
+            return Some(self.begin_stop(now));
+        }
         match self.state {
             State::Stopped { since, until } if now >= until => {
                 self.window = Window::default();

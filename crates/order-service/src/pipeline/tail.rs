@@ -31,6 +31,8 @@ pub(super) fn client_config(kafka: &KafkaConfig, group: &str) -> Result<ClientCo
             ("enable.partition.eof", "true"),
             ("isolation.level", "read_committed"),
             ("auto.offset.reset", "error"),
+            // Of the leader: the end of a follower's log is an earlier one, and what is behind it is not restored.
+            ("client.rack", ""),
             // See the module `damaged`.
             ("check.crcs", "false"),
         ],

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use order_events::ClientLog;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -60,7 +60,7 @@ struct Watcher {
     topic: Arc<str>,
     status: Status,
     stable: Vec<StableOffset>,
-    were_away: bool,
+    are_away: bool,
     was_hanging: bool,
 }
 
@@ -74,28 +74,49 @@ impl Watcher {
             topic,
             stable: vec![StableOffset::default(); status.partitions().len()],
             status,
-            were_away: false,
+            are_away: false,
             was_hanging: false,
         })
     }
 
     /// Asks for every partition, also behind one that does not answer.
     fn ask(&mut self) {
-        let mut failed: Vec<(usize, KafkaError)> = Vec::new();
-        for index in 0..self.stable.len() {
+        match self.leaders() {
+            Ok(leaders) => {
+                let failed = self.ask_all(&leaders);
+                self.tell_failures(&failed);
+            }
+            Err(error) => self.tell_away(&error.to_string()),
+        }
+        self.tell_hanging();
+    }
+
+    /// Whether each partition has a leader. librdkafka calls a partition without one unknown, as if it did not exist.
+    fn leaders(&self) -> Result<Vec<bool>, KafkaError> {
+        let metadata = self.committed.fetch_metadata(Some(&self.topic), INTERVAL)?;
+        let Some(topic) = metadata.topics().first() else { return Ok(Vec::new()) };
+        match topic.error() {
+            Some(error) => Err(KafkaError::MetadataFetch(error.into())),
+            None => Ok(topic.partitions().iter().map(|partition| partition.leader() >= 0).collect()),
+        }
+    }
+
+    /// Asks the leaders. Gives the partitions that do not answer, with the reason. There may be fewer than orders have,
+    /// which is told elsewhere.
+    fn ask_all(&mut self, leaders: &[bool]) -> Vec<(usize, String)> {
+        let mut failed = Vec::new();
+        for (index, has_leader) in leaders.iter().enumerate().take(self.stable.len()) {
             let timeout = if failed.is_empty() { INTERVAL } else { NEXT_TIMEOUT };
-            match self.ask_one(index, timeout) {
-                Ok(()) => {}
-                // The changelog has more partitions than the events, which is told already.
-                Err(error) if error.rdkafka_error_code() == Some(Code::UnknownPartition) => {}
-                Err(error) => {
-                    debug!(partition = index, %error, "a partition's offsets cannot be had");
-                    failed.push((index, error));
-                }
+            let asked = match has_leader {
+                true => self.ask_one(index, timeout).map_err(|error| error.to_string()),
+                false => Err("it has no leader".to_owned()),
+            };
+            if let Err(reason) = asked {
+                debug!(partition = index, reason, "a partition's offsets cannot be had");
+                failed.push((index, reason));
             }
         }
-        self.tell_failures(&failed);
-        self.tell_hanging();
+        failed
     }
 
     fn ask_one(&mut self, index: usize, timeout: Duration) -> Result<(), KafkaError> {
@@ -114,32 +135,38 @@ impl Watcher {
         Ok(())
     }
 
-    fn tell_failures(&mut self, failed: &[(usize, KafkaError)]) {
-        let are_away = failed.len() == self.stable.len();
-        match (self.were_away, are_away) {
-            (false, true) => warn!("the brokers do not answer"),
-            (true, false) => info!("the brokers answer again"),
-            _ => {}
-        }
-        self.were_away = are_away;
-        let Some((_, error)) = failed.first() else {
-            self.status.clear(Obstacle::Brokers);
+    fn tell_failures(&mut self, failed: &[(usize, String)]) {
+        let Some((_, reason)) = failed.first() else {
+            self.tell_back();
             self.status.clear(Obstacle::Leaders);
             return;
         };
-        if are_away {
-            self.status.clear(Obstacle::Leaders);
-            self.status.set(Obstacle::Brokers, format!("the brokers do not answer ({error})"));
-        } else {
-            self.status.clear(Obstacle::Brokers);
-            let partitions: Vec<String> = failed.iter().map(|(index, _)| index.to_string()).collect();
-            let reason = format!(
-                "no leader answers for these partitions of {}: {} ({error})",
-                self.topic,
-                partitions.join(", ")
-            );
-            self.status.set(Obstacle::Leaders, reason);
+        if failed.len() == self.stable.len() {
+            return self.tell_away(reason);
         }
+        self.tell_back();
+        let partitions: Vec<String> = failed.iter().map(|(index, _)| index.to_string()).collect();
+        let reason = format!(
+            "no leader answers for these partitions of {}: {} ({reason})",
+            self.topic,
+            partitions.join(", ")
+        );
+        self.status.set(Obstacle::Leaders, reason);
+    }
+
+    fn tell_away(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.are_away, true) {
+            warn!(reason, "the brokers do not answer");
+        }
+        self.status.clear(Obstacle::Leaders);
+        self.status.set(Obstacle::Brokers, format!("the brokers do not answer ({reason})"));
+    }
+
+    fn tell_back(&mut self) {
+        if std::mem::replace(&mut self.are_away, false) {
+            info!("the brokers answer again");
+        }
+        self.status.clear(Obstacle::Brokers);
     }
 
     fn tell_hanging(&mut self) {
