@@ -98,6 +98,11 @@ impl DeadLetter {
         }
     }
 
+    /// Whether its record was a letter before, which a redrive has sent again.
+    pub(super) fn was_sent_again(&self) -> bool {
+        self.original_headers.iter().any(|header| header.name == headers::ATTEMPT)
+    }
+
     /// The headers of the letter: the record's own, and what is known of its failure.
     pub(crate) fn headers(&self, topic: &str, group: &str) -> OwnedHeaders {
         to_kafka(&headers::of_letter(self, topic, group))

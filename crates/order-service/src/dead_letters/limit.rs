@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use order_events::Reason;
 
+use super::letter::DeadLetter;
+
 /// `<percent>%/<count>/<window>`, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(Option<Bounds>);
@@ -76,16 +78,19 @@ impl std::ops::Add for Tally {
     }
 }
 
-/// Whether letters of this kind count towards the limit. What a client can cause over HTTP does not: else anybody
-/// could stop the processing of everybody's orders.
-pub(crate) fn counts(reason: Reason) -> bool {
-    match reason {
-        Reason::Undecodable | Reason::UnknownSchema | Reason::InvalidEvent | Reason::ProcessingFailed => true,
+/// Whether a letter counts towards the limit. What a client can cause over HTTP does not, and a redrive is such a thing:
+/// else anybody could stop the processing of everybody's orders.
+pub(crate) fn counts(letter: &DeadLetter) -> bool {
+    let by_a_client = match letter.rejection.reason {
+        Reason::Undecodable | Reason::UnknownSchema | Reason::InvalidEvent | Reason::ProcessingFailed => {
+            false
+        }
         Reason::DuplicateOrder
         | Reason::UnknownOrder
         | Reason::IllegalTransition
-        | Reason::IdempotencyConflict => false,
-    }
+        | Reason::IdempotencyConflict => true,
+    };
+    !by_a_client && !letter.was_sent_again()
 }
 
 /// A partition whose limit is reached stops for this long first, and for twice as long each time that a probe or
@@ -264,6 +269,8 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fold::OriginalHeader;
+    use crate::outcome::Rejection;
 
     fn limit(text: &str) -> Limit {
         text.parse().unwrap()
@@ -309,12 +316,32 @@ mod tests {
         gate
     }
 
+    fn letter(reason: Reason, original_headers: Vec<OriginalHeader>) -> DeadLetter {
+        DeadLetter {
+            partition: 0,
+            offset: 1,
+            timestamp: 2,
+            key: None,
+            value: None,
+            omitted: None,
+            original_headers,
+            rejection: Rejection::new(reason, "why"),
+            retries: 0,
+            failed_at: 3,
+        }
+    }
+
     #[test]
     fn nothing_counts_that_a_client_can_cause_over_http() {
-        let counting: Vec<_> = Reason::ALL.into_iter().filter(|reason| counts(*reason)).collect();
+        let counting = |headers: &[OriginalHeader]| -> Vec<Reason> {
+            let letter = |reason: &Reason| letter(*reason, headers.to_vec());
+            Reason::ALL.into_iter().filter(|reason| counts(&letter(reason))).collect()
+        };
         let expected =
             [Reason::Undecodable, Reason::UnknownSchema, Reason::InvalidEvent, Reason::ProcessingFailed];
-        assert_eq!(counting, expected);
+        assert_eq!(counting(&[]), expected);
+        let sent_again = OriginalHeader { name: "dlq-redrive-attempt".into(), value: Some(b"1".to_vec()) };
+        assert_eq!(counting(&[sent_again]), []);
     }
 
     #[test]

@@ -106,8 +106,8 @@ impl PartitionBatch {
         rejection: Rejection,
         letter: impl FnOnce(Rejection) -> DeadLetter,
     ) {
-        self.tally.letters += u64::from(counts(rejection.reason));
         self.reject_uncounted(offset, rejection, letter);
+        self.tally.letters += u64::from(self.letters.last().is_some_and(counts));
     }
 
     /// A record that fails because that was asked for: no sign of a bad deploy.
