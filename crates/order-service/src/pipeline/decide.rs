@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use order_events::Reason;
+use order_events::codec::DecodeError;
 use order_events::registry::SchemaId;
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
@@ -24,6 +25,10 @@ use crate::record::{self, Unreadable};
 /// How long a broker may take to tell where a partition ends, before something else is done.
 const END_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// So many records behind one that waits for its schema are looked at for others; each is a question to the registry,
+/// twice a second.
+const LOOK_AHEAD: usize = 50;
+
 impl Worker {
     /// Folds what is there of a partition, as far as the limit on dead letters lets it.
     pub(super) fn fold(
@@ -35,18 +40,31 @@ impl Worker {
         let mut batch = PartitionBatch::new(index, progress, now());
         let partition = &mut self.partitions[index];
         batch.must_be_written = partition.unwritten;
-        partition.waits_for = None;
+        let waited_for = partition.waits_for.take();
         for record in backlog.of(index).iter().take(self.batch_limit.get()) {
             if !self.partitions[index].gate.admits(batch.tally)
                 || !self.fold_record(index, record, &mut batch)?
             {
                 // The rest of the partition waits.
+                let waits_for = self.partitions[index].waits_for;
+                if waits_for.is_some() && waits_for != waited_for {
+                    self.look_ahead(index, backlog);
+                }
                 return Ok(batch);
             }
         }
         let is_drained = backlog.of(index).is_empty();
         self.expire(index, &mut batch, is_drained)?;
         Ok(batch)
+    }
+
+    /// Asks for the schemas of the records behind one that waits for its own: a registry's "no" takes seconds.
+    fn look_ahead(&self, index: usize, backlog: &Backlog<'_>) {
+        for record in backlog.of(index).iter().take(LOOK_AHEAD) {
+            if let Err(DecodeError::SchemaNeeded(id)) = self.pipeline.events.decode(record.payload()) {
+                self.schemas.want(id);
+            }
+        }
     }
 
     /// Adds to the batch what one record comes to. False if it has to wait.

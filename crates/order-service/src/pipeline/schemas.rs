@@ -18,6 +18,9 @@ use crate::status::{Obstacle, Status};
 /// and an id that was registered late is found all the same.
 const NO_LASTS: Duration = Duration::from_secs(5);
 
+/// For this long an id counts as one that no node knows: who asks for it again is told at once.
+const NO_IS_REMEMBERED: Duration = Duration::from_secs(60);
+
 /// A registry of several nodes: one of them may know a schema so much later than another.
 const NODES_LAG: Duration = Duration::from_secs(5);
 
@@ -72,23 +75,24 @@ impl Schemas {
     /// Asks for a schema that the codec lacks. `Some` if it will never be had; `None` if it is being fetched.
     pub(super) fn want(&self, id: SchemaId) -> Option<Undecodable> {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        match wanted.get(&id) {
+        let is_new = match wanted.get(&id) {
             Some(Answer::Pending) => return None,
             Some(Answer::No(reason, since)) if since.elapsed() < NO_LASTS => return Some(reason.clone()),
-            _ => {}
-        }
+            known => known.is_none(),
+        };
         wanted.insert(id, Answer::Pending);
         let fetcher = self.clone();
-        self.runtime.spawn(async move { fetcher.stop.clone().run_until_cancelled(fetcher.fetch(id)).await });
+        self.runtime
+            .spawn(async move { fetcher.stop.clone().run_until_cancelled(fetcher.fetch(id, is_new)).await });
         None
     }
 
-    async fn fetch(self, id: SchemaId) {
+    async fn fetch(self, id: SchemaId, is_new: bool) {
         let (mut backoff, mut lag) = (outage_backoff(), NodesLag::default());
         let answer = loop {
             let outage = match self.codec.fetch_schema(id).await {
                 Ok(()) => break None,
-                Err(FetchError::Permanent(reason)) if lag.may_explain(&reason) => {
+                Err(FetchError::Permanent(reason)) if is_new && lag.may_explain(&reason) => {
                     tokio::time::sleep(NODES_PAUSE).await;
                     continue;
                 }
@@ -102,7 +106,9 @@ impl Schemas {
         };
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         wanted.remove(&id);
-        wanted.retain(|_, answer| !matches!(answer, Answer::No(_, since) if since.elapsed() >= NO_LASTS));
+        wanted.retain(
+            |_, answer| !matches!(answer, Answer::No(_, since) if since.elapsed() >= NO_IS_REMEMBERED),
+        );
         if let Some(reason) = answer {
             wanted.insert(id, Answer::No(reason, Instant::now()));
         }
