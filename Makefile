@@ -36,7 +36,7 @@ test: ## run all tests, against a real broker and registry
 	$(cargo) build --workspace --bins --locked
 	@rm -f $(test_times)
 	@# The slowest tests are told whatever the outcome, which stays the recipe's own.
-	TEST_TIMES=$(test_times) $(cargo) test --workspace --locked; outcome=$$?; tests/slowest.sh $(test_times); exit $$outcome
+	TEST_TIMES=$(test_times) $(cargo) test --workspace --locked --no-fail-fast; outcome=$$?; tests/slowest.sh $(test_times); exit $$outcome
 
 test-kafka-4.3.1: ## run the tests of the broker's outages on Kafka 4.3.1, which loses commits (docs/kafka.md); they may fail
 	@stack/setup.sh --with-tests

@@ -131,7 +131,7 @@ impl Page {
 /// Types every command of a page, in a world where nothing has happened yet. What is only read is read again until it
 /// is as the page says: an event takes its time.
 async fn type_all(page: Page, text: &str) {
-    let world = World::own().await.with("ORDER_TOPIC", "order-events");
+    let world = World::own_with(&[]).await.with("ORDER_TOPIC", "order-events");
     let orders = world.orders().await;
     let world = world
         .with("ORDER_SERVICE_URL", &format!("http://127.0.0.1:{}", orders.port()))

@@ -83,7 +83,7 @@ async fn seeds_001_and_003() {
 
 #[tokio::test]
 async fn seed_002() {
-    let world = World::own().await.with("ORDER_TOPIC", "order-events");
+    let world = World::own_with(&[]).await.with("ORDER_TOPIC", "order-events");
     let (cart, orders) = (world.cart().await, world.orders().await);
     let shell = Shell::new(&[(8000, &cart), (8001, &orders)]);
     let post = "curl -X POST http://localhost:8000/create-order \\\n  -H \"Content-Type: application/json\" \\\n  -d";

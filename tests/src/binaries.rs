@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The path of a service's program. The first call builds both, so that a test never runs against an old one.
+/// The path of a service's program. The first call builds all, so that a test never runs against an old one:
+/// as `make test` does, so that it has nothing to do there.
 pub(crate) fn path(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(build).join(name)
@@ -18,7 +19,7 @@ fn build() -> PathBuf {
         "debug" => "dev",
         other => other,
     };
-    let arguments = ["build", "--locked", "--quiet", "--bins", "-p", "cart-service", "-p", "order-service"];
+    let arguments = ["build", "--locked", "--quiet", "--bins", "--workspace"];
     let status = Command::new(env!("CARGO")).args(arguments).args(["--profile", profile]).status().unwrap();
     assert!(status.success(), "the services do not build");
     folder

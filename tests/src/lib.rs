@@ -10,6 +10,7 @@ mod admin;
 mod binaries;
 pub mod checker;
 mod kafka;
+mod lease;
 pub mod load;
 pub mod murmur2;
 mod progress;

@@ -64,7 +64,7 @@ async fn read(port: u16, ids: Ids, mut chance: ChaCha8Rng, stop: Arc<AtomicBool>
     let http = reqwest::Client::builder().timeout(Duration::from_secs(1)).build().unwrap();
     let mut sightings = Sightings { port, shown: BTreeMap::new() };
     while !stop.load(Ordering::SeqCst) {
-        tokio::time::sleep(Duration::from_millis(chance.random_range(0..3))).await;
+        tokio::time::sleep(Duration::from_millis(chance.random_range(0..8))).await;
         let Some(id) = ids.choose(&mut chance) else { continue };
         let url = format!("http://127.0.0.1:{port}/order-details?orderId={id}");
         match http.get(url).send().await {

@@ -7,13 +7,14 @@ use local_stack::{Stack, StackConfig};
 use uuid::Uuid;
 
 use crate::kafka::Topic;
+use crate::lease::Lease;
 use crate::run_folder::run_folder;
 use crate::service::Service;
 use crate::times;
 
 /// Topics, a consumer group and a folder of a test's own, on a stack.
 pub struct World {
-    stack: Arc<Stack>,
+    stack: Arc<Lease>,
     folder: PathBuf,
     name: String,
     topic: String,
@@ -24,24 +25,26 @@ impl World {
     /// On the stack that all tests of the process share. Disturb nothing but what is yours.
     pub async fn shared() -> Self {
         times::start();
-        static SHARED: OnceLock<Arc<Stack>> = OnceLock::new();
-        let stack = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| start_stack("shared", &[])).clone());
+        static SHARED: OnceLock<Arc<Lease>> = OnceLock::new();
+        let shared = || SHARED.get_or_init(|| Arc::new(Lease::of_a_special_one(start_stack("shared", &[]))));
+        let stack = tokio::task::spawn_blocking(move || shared().clone());
         Self::on(stack.await.unwrap())
     }
 
-    /// On a stack of its own, to be disturbed.
+    /// On a stack that is its own for as long as it lives, to be disturbed. Others may have had it before.
     pub async fn own() -> Self {
-        Self::own_with(&[]).await
+        times::start();
+        Self::on(tokio::task::spawn_blocking(|| Arc::new(Lease::of_one_in_order())).await.unwrap())
     }
 
-    /// The same, whose broker has these settings.
+    /// On a new stack, whose broker has these settings.
     pub async fn own_with(broker_settings: &'static [(&'static str, &'static str)]) -> Self {
         times::start();
         let stack = tokio::task::spawn_blocking(|| start_stack(&Uuid::new_v4().to_string(), broker_settings));
-        Self::on(stack.await.unwrap())
+        Self::on(Arc::new(Lease::of_a_special_one(stack.await.unwrap())))
     }
 
-    fn on(stack: Arc<Stack>) -> Self {
+    fn on(stack: Arc<Lease>) -> Self {
         let name = Uuid::new_v4().simple().to_string();
         let folder = run_folder().join(&name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -161,10 +164,10 @@ impl World {
     }
 }
 
-fn start_stack(name: &str, broker_settings: &[(&str, &str)]) -> Arc<Stack> {
+pub(crate) fn start_stack(name: &str, broker_settings: &[(&str, &str)]) -> Stack {
     let mut config = StackConfig::new(run_folder().join(format!("stack-{name}")));
     config.kafka_version = std::env::var("TEST_KAFKA_VERSION").ok();
     let settings = broker_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     config.broker_settings = settings.collect();
-    Arc::new(Stack::start(config).unwrap_or_else(|error| panic!("no stack: {error}")))
+    Stack::start(config).unwrap_or_else(|error| panic!("no stack: {error}"))
 }
