@@ -74,6 +74,7 @@ impl Trial {
     pub async fn check_sightings(&self, sightings: &[Sightings]) {
         let changelog = self.world.changelog();
         let changelog = tokio::task::spawn_blocking(move || Changelog::read(&changelog)).await.unwrap();
+        assert!(sightings.iter().map(Sightings::count).sum::<usize>() > 0, "no state was looked at");
         sightings.iter().for_each(|sightings| sightings.check(&changelog));
     }
 }
