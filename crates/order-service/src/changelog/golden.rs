@@ -3,7 +3,7 @@
 use order_events::{CreateOrderPayload, OrderItem, Reason};
 use rdkafka::Message;
 
-use super::{Barrier, ChangelogEntry, Key, OrderState, OutcomeRun, OutcomeWindow, Progress};
+use super::{Barrier, ChangelogEntry, Identity, Key, OrderState, OutcomeRun, OutcomeWindow, Progress};
 use crate::event_key::EventKey;
 use crate::fates::{Fate, Outcomes};
 use crate::fold::{HeldUpdate, OriginalHeader, OriginalRecord, RememberedEvent};
@@ -60,7 +60,10 @@ fn window() -> OutcomeWindow {
     OutcomeWindow { runs }
 }
 
-fn set_1() -> Vec<(&'static str, Key<'static>, Option<ChangelogEntry>)> {
+/// A record of the changelog: what it is, its key, and what it says.
+type Sample = (&'static str, Key<'static>, Option<ChangelogEntry>);
+
+fn set_1() -> Vec<Sample> {
     let progress = Progress { next_offset: 3_000_000_001, outcomes_from: 4096, lost: 300 };
     let barrier = Barrier { transactional_id: "order-service/instance/one".to_owned() };
     vec![
@@ -74,10 +77,36 @@ fn set_1() -> Vec<(&'static str, Key<'static>, Option<ChangelogEntry>)> {
     ]
 }
 
-#[tokio::test]
-async fn every_record_of_the_changelog_of_set_1_is_read() {
-    let codecs = Codecs::<ChangelogEntry>::new("1", "changelog").await;
-    let samples = set_1();
+/// The offset of the update that waits in [`window`].
+const HELD: i64 = 8193;
+/// In set 2, a copy of it.
+const COPY_OF_HELD: i64 = 8500;
+
+/// As [`window`], with the name that set 2 adds.
+fn window_of_set_2() -> OutcomeWindow {
+    let mut window = window();
+    let copy =
+        OutcomeRun { first: COPY_OF_HELD, count: 1, outcome: Fate::DuplicateOf(HELD).name().into_owned() };
+    window.runs.insert(window.runs.len() - 1, copy);
+    window
+}
+
+fn set_2() -> Vec<Sample> {
+    let mut samples = set_1();
+    for (_, key, entry) in &mut samples {
+        if *key == Key::Outcomes(8192) {
+            *entry = Some(ChangelogEntry::OutcomeWindow(window_of_set_2()));
+        }
+    }
+    samples
+}
+
+fn identity_of_set_2() -> Identity {
+    Identity { id: "5b2d3c0e-6a5f-4d0c-9a61-0c8f6c1f2a77".to_owned(), source: "order-events".to_owned() }
+}
+
+async fn every_record_is_read(set: &str, samples: Vec<Sample>) {
+    let codecs = Codecs::<ChangelogEntry>::new(set, "changelog").await;
     let today = samples.iter().map(|(about, key, entry)| {
         let value = entry.as_ref().map(|entry| {
             let mut bytes = Vec::new();
@@ -86,7 +115,7 @@ async fn every_record_of_the_changelog_of_set_1_is_read() {
         });
         Line::new(about, Some(key.as_text().as_bytes()), value.as_deref(), &[])
     });
-    let lines = lines("1", "changelog.jsonl", &today.collect::<Vec<_>>());
+    let lines = lines(set, "changelog.jsonl", &today.collect::<Vec<_>>());
     assert_eq!(lines.len(), samples.len());
     for (line, (about, key, entry)) in lines.iter().zip(samples) {
         let record = line.record("changelog", 0);
@@ -97,6 +126,36 @@ async fn every_record_of_the_changelog_of_set_1_is_read() {
         };
         assert_eq!(read, entry, "{about}");
     }
+}
+
+#[tokio::test]
+async fn every_record_of_the_changelog_of_set_1_is_read() {
+    every_record_is_read("1", set_1()).await;
+}
+
+#[tokio::test]
+async fn every_record_of_the_changelog_of_set_2_is_read() {
+    every_record_is_read("2", set_2()).await;
+}
+
+#[test]
+fn the_identity_of_set_2_is_read() {
+    let identity = identity_of_set_2();
+    let key = Key::Identity.as_text();
+    let today = Line::new("what it is called", Some(key.as_bytes()), Some(&identity.to_bytes()), &[]);
+    let lines = lines("2", "identity.jsonl", &[today]);
+    let [line] = lines.as_slice() else { panic!("one identity") };
+    let record = line.record("changelog", 0);
+    assert_eq!(Key::parse(record.key()), Some(Key::Identity));
+    assert_eq!(Identity::parse(record.payload()), Some(identity));
+}
+
+#[test]
+fn the_copy_of_set_2_has_the_fate_of_the_update_that_waits() {
+    let mut outcomes = Outcomes::default();
+    outcomes.load(8192, Some(&window_of_set_2()));
+    let fates = [COPY_OF_HELD - 1, COPY_OF_HELD, COPY_OF_HELD + 1].map(|offset| outcomes.get(offset));
+    assert_eq!(fates, [Some(Fate::Applied), Some(Fate::Held), Some(Fate::Applied)]);
 }
 
 #[test]
