@@ -11,7 +11,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use crate::binaries;
 use crate::wait::{PATIENCE, eventually};
 
 /// A running service. Killed when it is dropped.
@@ -55,8 +54,9 @@ impl Answer {
 
 impl Service {
     /// Starts a program with its log in `folder`, and waits until it listens.
-    pub async fn start(name: &str, environment: &[(String, String)], folder: &Path) -> Self {
-        let mut service = Self::spawn(name, &[], environment, folder);
+    pub async fn start(program: &Path, environment: &[(String, String)], folder: &Path) -> Self {
+        let mut service = Self::spawn(program, &[], environment, folder);
+        let name = service.name.clone();
         service.port = eventually(&format!("{name} listens\n{}", service.log.display()), async || {
             assert!(service.child.try_wait().unwrap().is_none(), "{name} ended:\n{}", service.log());
             listening_port(&service.log())
@@ -67,21 +67,22 @@ impl Service {
 
     /// Runs a program that is expected to end by itself; gives its exit code and all it said.
     pub async fn run_to_end(
-        name: &str,
+        program: &Path,
         arguments: &[&str],
         environment: &[(String, String)],
         folder: &Path,
     ) -> (Option<i32>, String) {
-        let mut service = Self::spawn(name, arguments, environment, folder);
+        let mut service = Self::spawn(program, arguments, environment, folder);
         let status = service.ended(PATIENCE).await;
         (status.code(), service.log())
     }
 
-    fn spawn(name: &str, arguments: &[&str], environment: &[(String, String)], folder: &Path) -> Self {
+    fn spawn(program: &Path, arguments: &[&str], environment: &[(String, String)], folder: &Path) -> Self {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let name = program.file_name().unwrap().to_str().unwrap();
         let log = folder.join(format!("{name}-{}.log", STARTED.fetch_add(1, Ordering::Relaxed)));
         let output = File::create(&log).unwrap();
-        let child = Command::new(binaries::path(name))
+        let child = Command::new(program)
             .args(arguments)
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use local_stack::{Stack, StackConfig};
 use uuid::Uuid;
 
+use crate::binaries;
 use crate::kafka::Topic;
 use crate::lease::Lease;
 use crate::run_folder::run_folder;
@@ -19,6 +20,8 @@ pub struct World {
     name: String,
     topic: String,
     settings: Vec<(String, String)>,
+    /// Where the programs are; `None`: those of the working tree.
+    programs: Option<PathBuf>,
 }
 
 impl World {
@@ -48,13 +51,28 @@ impl World {
         let name = Uuid::new_v4().simple().to_string();
         let folder = run_folder().join(&name);
         std::fs::create_dir_all(&folder).unwrap();
-        Self { stack, folder, topic: format!("order-events-{name}"), name, settings: Vec::new() }
+        Self {
+            stack,
+            folder,
+            topic: format!("order-events-{name}"),
+            name,
+            settings: Vec::new(),
+            programs: None,
+        }
     }
 
-    /// Another world on the same stack, with the same settings.
+    /// Another world on the same stack, with the same settings and programs.
     #[must_use]
     pub fn anew(&self) -> Self {
-        Self { settings: self.settings.clone(), ..Self::on(self.stack.clone()) }
+        let (settings, programs) = (self.settings.clone(), self.programs.clone());
+        Self { settings, programs, ..Self::on(self.stack.clone()) }
+    }
+
+    /// Takes the programs of a folder from now on; `None`: those of the working tree.
+    #[must_use]
+    pub fn with_programs(mut self, folder: Option<&Path>) -> Self {
+        self.programs = folder.map(Path::to_owned);
+        self
     }
 
     /// Sets a variable for every service that is started from now on.
@@ -106,9 +124,13 @@ impl World {
         Topic::new(self.stack.bootstrap_servers(), name)
     }
 
+    fn program(&self, name: &str) -> PathBuf {
+        self.programs.as_ref().map_or_else(|| binaries::path(name), |folder| folder.join(name))
+    }
+
     /// A cart-service, ready.
     pub async fn cart(&self) -> Service {
-        Service::start("cart-service", &self.environment(), &self.folder).await.ready().await
+        self.cart_starting().await.ready().await
     }
 
     /// An order-service, ready.
@@ -118,12 +140,12 @@ impl World {
 
     /// An order-service that listens, ready or not.
     pub async fn orders_starting(&self) -> Service {
-        Service::start("order-service", &self.environment(), &self.folder).await
+        Service::start(&self.program("order-service"), &self.environment(), &self.folder).await
     }
 
     /// A cart-service that listens, ready or not.
     pub async fn cart_starting(&self) -> Service {
-        Service::start("cart-service", &self.environment(), &self.folder).await
+        Service::start(&self.program("cart-service"), &self.environment(), &self.folder).await
     }
 
     /// Runs a program that is expected to end by itself; gives its exit code and all it said.
@@ -133,7 +155,7 @@ impl World {
 
     /// As [`run_to_end`](Self::run_to_end), with arguments.
     pub async fn run_with(&self, program: &str, arguments: &[&str]) -> (Option<i32>, String) {
-        Service::run_to_end(program, arguments, &self.environment(), &self.folder).await
+        Service::run_to_end(&self.program(program), arguments, &self.environment(), &self.folder).await
     }
 
     /// The same world once more, to set something for one service only.
@@ -145,6 +167,7 @@ impl World {
             name: self.name.clone(),
             topic: self.topic.clone(),
             settings: self.settings.clone(),
+            programs: self.programs.clone(),
         }
     }
 
