@@ -21,7 +21,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-kafka-4.3.1 test-api test-flood test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-kafka-4.3.1 test-api test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -55,6 +55,10 @@ test-api: ## check the descriptions in docs/ with their official tools, and the 
 test-flood: ## create 10,000 orders beside 100,000 mistakes of other clients, and measure; some minutes
 	@stack/setup.sh
 	$(cargo) bench --package end-to-end-tests --bench flood --locked
+
+test-speed: ## fail if a release build of order-service is too slow; some minutes, with nothing else running
+	@stack/setup.sh
+	$(cargo) bench --package end-to-end-tests --bench speed --locked
 
 test-upgrade: ## upgrade from an older commit under load, go back, and upgrade again; some minutes (UPGRADE_FROM=1bc7a29)
 	@stack/setup.sh --with-tests
