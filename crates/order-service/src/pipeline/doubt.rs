@@ -160,9 +160,8 @@ impl KnownLog {
             Ok(None) => Answer::Sound,
             Ok(Some(loss)) => Answer::Lost(loss),
             Err(error) => match error.rdkafka_error_code() {
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-                    Answer::Lost(Loss::Gone)
-                }
+                // Of a partition: librdkafka says `UnknownPartition` of one that has no leader just now.
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Answer::Lost(Loss::Gone),
                 _ => Answer::Nothing(error),
             },
         }
@@ -171,8 +170,13 @@ impl KnownLog {
     fn look(&self) -> Result<Option<Loss>, KafkaError> {
         let client: BaseConsumer<ClientLog> = self.config.create_with_context(ClientLog)?;
         let metadata = client.fetch_metadata(Some(&self.topic), TIMEOUT)?;
-        if let Some(error) = metadata.topics().first().and_then(|topic| topic.error()) {
-            return Err(KafkaError::MetadataFetch(error.into()));
+        if let Some(topic) = metadata.topics().first() {
+            if let Some(error) = topic.error() {
+                return Err(KafkaError::MetadataFetch(error.into()));
+            }
+            if topic.partitions().len() < self.known.len() {
+                return Ok(Some(Loss::Gone));
+            }
         }
         for (partition, known) in (0..).zip(&self.known).filter(|(_, known)| **known >= 0) {
             let (_, end) = client.fetch_watermarks(&self.topic, partition, TIMEOUT)?;

@@ -66,7 +66,9 @@ impl Worker {
         backlog: &mut Backlog<'_>,
     ) -> Result<(), PipelineError> {
         self.tick_gates();
-        if Instant::now() < self.retry_at {
+        // What is tried meanwhile moves the end of a log that is too short beyond what is known of it, even if it is
+        // aborted: the doubt would find everything there.
+        if self.changelog_doubt.is_some() || Instant::now() < self.retry_at {
             return Ok(());
         }
         let Some(writer) = self.writer.take_if(|writer| writer.is_idle()) else { return Ok(()) };
