@@ -37,7 +37,7 @@ const KEY: &str = "one key";
 
 #[tokio::main]
 async fn main() {
-    let world = World::own().await.with("RUST_LOG", "info");
+    let world = World::own_with(&[]).await.with("RUST_LOG", "info");
     let (cart, orders) = (Arc::new(world.cart().await), Arc::new(world.orders().await));
     assert_eq!(with_key(&cart, 1000).await.status, 201);
     honest(&cart, &orders, "WARM", 200).await;

@@ -36,7 +36,7 @@ async fn main() {
     {
         return bare(brokers, topic).await;
     }
-    let world = World::own().await.with("RUST_LOG", "info");
+    let world = World::own_with(&[]).await.with("RUST_LOG", "info");
     let cart = world.cart().await;
     let (_bare, bare) = start_bare(&world).await;
     let runs = |name: &str| arguments.is_empty() || arguments.iter().any(|wanted| wanted == name);

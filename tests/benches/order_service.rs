@@ -40,7 +40,7 @@ async fn main() {
 /// 300,000 events wait for a service that has never run. The broker is warm: the first of six runs does not
 /// count.
 async fn backlog() {
-    let mut world = World::own().await.with("RUST_LOG", "info");
+    let mut world = World::own_with(&[]).await.with("RUST_LOG", "info");
     let mut rates = Vec::new();
     for run in 0..6 {
         world = backlog_in(world).await;
@@ -67,7 +67,7 @@ async fn backlog() {
 
 /// From the answer to a create until the order can be read. The first round only warms the broker up.
 async fn latency() {
-    let world = World::own().await.with("RUST_LOG", "info");
+    let world = World::own_with(&[]).await.with("RUST_LOG", "info");
     let (cart, orders) = (Arc::new(world.cart().await), Arc::new(world.orders().await));
     visible_after(&cart, &orders, "W", 200).await;
     for rate in [20, 100] {
@@ -95,7 +95,8 @@ async fn settled_memory(service: &Service) -> u64 {
 
 /// A service with 200,000 orders is killed and started again.
 async fn restart() {
-    let world = backlog_in(World::own().await.with("RUST_LOG", "info").with("INSTANCE_ID", "one")).await;
+    let world =
+        backlog_in(World::own_with(&[]).await.with("RUST_LOG", "info").with("INSTANCE_ID", "one")).await;
     let service = world.orders_starting().await;
     processed(&service, f64::from(CREATES + UPDATES)).await;
     println!("restart: RSS after processing {} MB", service.resident_memory() / 1_000_000);
@@ -131,7 +132,7 @@ async fn restart() {
 
 /// One of two instances without names ends; until the other one shows events of all partitions that came after.
 async fn takeover() {
-    let world = World::own().await.with("RUST_LOG", "info");
+    let world = World::own_with(&[]).await.with("RUST_LOG", "info");
     let cart = world.cart().await;
     for run in 0..10 {
         let (first, second) = (world.orders().await, world.orders().await);
@@ -160,7 +161,7 @@ async fn takeover() {
 /// 100,000 updates of orders that do not exist: how long a page of the dead letters takes, and what they weigh.
 async fn letters() {
     const LETTERS: u32 = 100_000;
-    let world = World::own()
+    let world = World::own_with(&[])
         .await
         .with("RUST_LOG", "info,order_service::pipeline=error")
         .with("UPDATE_GRACE", "0s")

@@ -41,7 +41,7 @@ async fn main() {
 
 /// From when the service listens, before it has a partition, until the newest orders of all partitions can be read.
 async fn events_a_second() -> u64 {
-    let mut world = World::own().await.with("RUST_LOG", "info");
+    let mut world = World::own_with(&[]).await.with("RUST_LOG", "info");
     let mut rates = Vec::new();
     for _ in 0..=RUNS {
         world = backlog_in(world).await;
@@ -70,7 +70,7 @@ async fn newest_can_be_read(service: &Service) {
 
 /// From the answer to a create, which comes after Kafka's acknowledgement, until the order can be read.
 async fn time_to_visible() -> Duration {
-    let world = World::own().await.with("RUST_LOG", "info");
+    let world = World::own_with(&[]).await.with("RUST_LOG", "info");
     let (cart, orders) = (Arc::new(world.cart().await), Arc::new(world.orders().await));
     visible_after(&cart, &orders, "WARM", RATE).await;
     let mut medians = Vec::new();

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use end_to_end_tests::checker::{Checker, Times};
 use end_to_end_tests::{Record, Service, Trial, Watch, World, eventually, murmur2};
-use order_events::OrderEvent;
-use order_events::codec::AvroRecord;
 use rand::RngExt;
-use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,16 +63,6 @@ fn start_registry(world: &World) {
     block_in_place(|| registry.start().and_then(|()| registry.wait_ready(Duration::from_secs(60)))).unwrap();
 }
 
-/// Registers our schema in other words, and so under another id.
-async fn peers_schema(world: &World) -> u32 {
-    let mut schema: Value = serde_json::from_str(OrderEvent::SCHEMA).unwrap();
-    schema["doc"] = json!("in a peer's words");
-    let url = format!("{}/subjects/{}-value/versions", world.stack().registry_url(), world.topic());
-    let body = json!({ "schema": schema.to_string() });
-    let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
-    u32::try_from(answer.json::<Value>().await.unwrap()["id"].as_u64().unwrap()).unwrap()
-}
-
 /// Orders like one that exists, written by a peer: as many as asked for, all of one partition.
 async fn peers_orders(world: &World, like: &Record, schema_id: u32, partition: i32, count: usize) {
     let (key, mut value) = (like.key.clone().unwrap(), like.value.clone().unwrap());
@@ -95,7 +82,7 @@ async fn partitions_that_wait_for_the_registry_hold_up_no_other_and_give_nothing
     assert_eq!(cart.create("AN-ORDER-OF-OURS", 1).await.status, 201);
     orders.order("AN-ORDER-OF-OURS", |_| true).await;
     let like = world.events().read().remove(0);
-    let schema_id = peers_schema(&world).await;
+    let schema_id = world.register_in_other_words("in a peer's words").await;
     block_in_place(|| world.stack().registry().stop()).unwrap();
     for partition in [0, 1] {
         peers_orders(&world, &like, schema_id, partition, 10).await;
@@ -123,7 +110,7 @@ async fn an_outage_of_the_registry_under_load_changes_nothing() {
     let mut trial = Trial::begin(World::own().await).await;
     let (staying, leaving) = (trial.world.orders().await, trial.world.orders().await);
     eventually("the second one has a share", async || (leaving.active().await > 0).then_some(())).await;
-    let schema_id = peers_schema(&trial.world).await;
+    let schema_id = trial.world.register_in_other_words("in a peer's words").await;
     block_in_place(|| trial.world.stack().registry().stop()).unwrap();
     let events = block_in_place(|| trial.world.events().read());
     let create = |record: &&Record| record.header("ce_type").is_some_and(|kind| kind.ends_with("created"));

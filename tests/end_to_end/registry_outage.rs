@@ -2,20 +2,6 @@
 //! known waits for it.
 
 use end_to_end_tests::{Record, Service, World, eventually};
-use order_events::OrderEvent;
-use order_events::codec::AvroRecord;
-use serde_json::{Value, json};
-
-/// A peer registers our schema in its own words and so under its own id; gives the id.
-async fn peers_schema(world: &World) -> u32 {
-    let mut schema: Value = serde_json::from_str(OrderEvent::SCHEMA).unwrap();
-    schema["doc"] = json!("in a peer's words");
-    let url = format!("{}/subjects/{}-value/versions", world.stack().registry_url(), world.topic());
-    let body = json!({ "schema": schema.to_string() });
-    let registered: Value =
-        reqwest::Client::new().post(url).json(&body).send().await.unwrap().json().await.unwrap();
-    u32::try_from(registered["id"].as_u64().unwrap()).unwrap()
-}
 
 /// Writes the event of an order once more, for another order, with a peer's schema id.
 async fn write_as_peer(world: &World, order_id: &str, other: &str, schema_id: u32) {
@@ -44,7 +30,7 @@ async fn a_good_record_waits_for_the_registry_and_is_never_given_up() {
     cart.create("ORDER-1", 1).await;
     orders.order("ORDER-1", |_| true).await;
 
-    let peers_id = peers_schema(&world).await;
+    let peers_id = world.register_in_other_words("in a peer's words").await;
     tokio::task::block_in_place(|| world.stack().registry().stop()).unwrap();
     // Both services go on with what they know.
     assert_eq!(cart.create("ORDER-2", 1).await.status, 201);
@@ -77,7 +63,7 @@ async fn a_good_record_waits_for_the_registry_and_is_never_given_up() {
 async fn a_hanging_registry_is_an_outage_for_cold_starts_and_unknown_schemas_only() {
     let world = World::own().await;
     let (cart, orders) = (world.cart().await, world.orders().await);
-    let peers_id = peers_schema(&world).await;
+    let peers_id = world.register_in_other_words("in a peer's words").await;
     world.stack().registry().pause().unwrap();
     assert_eq!(cart.create("ORDER-1", 1).await.status, 201);
     orders.order("ORDER-1", |_| true).await;

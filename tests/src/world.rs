@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use local_stack::{Stack, StackConfig};
+use order_events::OrderEvent;
+use order_events::codec::AvroRecord;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::binaries;
@@ -88,6 +91,16 @@ impl World {
     /// The broker and the registry.
     pub fn stack(&self) -> &Stack {
         &self.stack
+    }
+
+    /// Registers our schema of events with these words about it, as a peer would, and so under another id, which it gives.
+    pub async fn register_in_other_words(&self, words: &str) -> u32 {
+        let mut schema: Value = serde_json::from_str(OrderEvent::SCHEMA).unwrap();
+        schema["doc"] = json!(words);
+        let url = format!("{}/subjects/{}-value/versions", self.stack.registry_url(), self.topic);
+        let body = json!({ "schema": schema.to_string() });
+        let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
+        u32::try_from(answer.json::<Value>().await.unwrap()["id"].as_u64().unwrap()).unwrap()
     }
 
     /// The folder of the services' logs.
