@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use end_to_end_tests::{Service, World, python};
+use end_to_end_tests::{Service, World, python, seed};
 use tokio::process::Command;
 
 /// How long each service is tried, in seconds; `API_TEST_SECONDS` says otherwise.
@@ -20,7 +20,7 @@ async fn keeps_its_word(service: &Service, folder: &Path) -> bool {
         .arg("--config-file")
         .arg(here.join("schemathesis.toml"))
         .args(["run", &format!("http://127.0.0.1:{}/openapi.json", service.port())])
-        .args(["--max-time", &seconds, "--report", "ndjson", "--report-dir"])
+        .args(["--seed", &seed().to_string(), "--max-time", &seconds, "--report", "ndjson", "--report-dir"])
         .arg(folder)
         // It keeps a cache where it stands.
         .current_dir(folder)

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use end_to_end_tests::{World, python};
+use end_to_end_tests::{World, python, seed};
 use order_events::codec::AvroRecord;
 use order_events::config::RegistryConfig;
 use order_events::{
@@ -30,7 +30,7 @@ async fn codec(world: &World) -> EventCodec {
 async fn both_write_the_same_bytes_and_read_each_other() {
     let world = World::shared().await;
     let codec = codec(&world).await;
-    let seed: u64 = rand::rng().random();
+    let seed = seed();
     let mut rng = StdRng::seed_from_u64(seed);
 
     // Ours: fastavro reads the value that we wrote, and writes it with the same bytes.

@@ -52,7 +52,7 @@ impl Trial {
     pub fn watch(&mut self, service: &Service) -> Watch {
         let ids = self.traffic.as_ref().expect("the load runs").ids();
         let chance = chance(self.chance.random(), 0);
-        Watch::begin(service.port(), ids, chance)
+        Watch::begin(service.port(), self.world.topic(), ids, chance)
     }
 
     /// Ends the load.
@@ -75,6 +75,7 @@ impl Trial {
         let changelog = self.world.changelog();
         let changelog = tokio::task::spawn_blocking(move || Changelog::read(&changelog)).await.unwrap();
         assert!(sightings.iter().map(Sightings::count).sum::<usize>() > 0, "no state was looked at");
+        assert!(sightings.iter().map(Sightings::outcomes).sum::<usize>() > 0, "no outcome was looked at");
         sightings.iter().for_each(|sightings| sightings.check(&changelog));
     }
 }
