@@ -21,7 +21,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-kafka-4.3.1 test-api test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-long test-kafka-4.3.1 test-api test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -39,6 +39,10 @@ test: ## run all tests, against a real broker and registry
 	@rm -f $(test_times)
 	@# The slowest tests are told whatever the outcome, which stays the recipe's own.
 	TEST_TIMES=$(test_times) $(cargo) test --workspace --locked --no-fail-fast; outcome=$$?; tests/slowest.sh $(test_times); exit $$outcome
+
+test-long: ## run the tests of crashes and outages with more rounds; half an hour
+	@stack/setup.sh --with-tests
+	TEST_LONG=1 $(cargo) test --package end-to-end-tests --test end_to_end --locked -- exactly_once
 
 test-kafka-4.3.1: ## run the tests of the broker's outages on Kafka 4.3.1, which loses commits (docs/kafka.md); they may fail
 	@stack/setup.sh --with-tests

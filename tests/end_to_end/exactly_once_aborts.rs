@@ -1,21 +1,30 @@
 //! Transactions that do not go through, at every step: what was aborted is never shown, and is done again.
 
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use end_to_end_tests::checker::Times;
-use end_to_end_tests::{Topic, Trial, World};
+use end_to_end_tests::{Api, Proxy, Service, Topic, Trial, World, eventually, rounds};
 use rand::RngExt;
 use rdkafka::producer::{BaseProducer, Producer};
-use rustix::process::Signal;
 use tokio::task::block_in_place;
 
-/// The steps of a transaction that must be hit.
-const STEPS: [&str; 3] = ["records", "offsets", "commit"];
+/// The steps of a transaction.
+const STEPS: [Api; 5] =
+    [Api::AddPartitionsToTxn, Api::Produce, Api::AddOffsetsToTxn, Api::TxnOffsetCommit, Api::EndTxn];
 
-/// How often it is tried to hit them by chance. The commit takes the least time: most often it is hit in the first rounds.
-const ROUNDS: RangeInclusive<usize> = 3..=12;
+/// `client.id` of the producer of order-service.
+const WRITER: &str = "order-service";
+
+/// A load, and an instance whose requests can be held back.
+async fn begin() -> (Trial, Proxy, Service) {
+    let world = World::shared().await;
+    let servers = world.stack().bootstrap_servers();
+    let proxy = Proxy::begin(servers.rsplit(':').next().unwrap().parse().unwrap()).await;
+    let trial = Trial::begin(world).await;
+    let world = trial.world.fork().with("INSTANCE_ID", "one");
+    let service = world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.address()).orders().await;
+    (trial, proxy, service)
+}
 
 /// Takes the transactional id of an instance away from it: whatever transaction it is in is aborted.
 fn fence(topic: &Topic, transactional_id: &str) {
@@ -23,60 +32,69 @@ fn fence(topic: &Topic, transactional_id: &str) {
     producer.init_transactions(Duration::from_secs(30)).unwrap();
 }
 
-/// At which step of a transaction it was fenced, and how often.
-fn failures(log: &str) -> BTreeMap<&'static str, usize> {
-    let steps = [
-        ("records", "error=Message production error"),
-        ("records", "error=Transaction error: Failed to add partitions"),
-        ("offsets", "error=Transaction error: Failed to add offsets"),
-        ("offsets", "error=Transaction error: Failed to commit offsets"),
-        ("commit", "error=Transaction error: Failed to end transaction"),
-        ("commit", "error=Transaction error: EndTxn commit failed"),
-    ];
-    let mut failures = BTreeMap::new();
-    for line in log.lines().filter(|line| line.contains("order_service::pipeline: ")) {
-        if let Some((step, _)) = steps.iter().find(|(_, sign)| line.contains(sign)) {
-            *failures.entry(*step).or_default() += 1;
-        }
-    }
-    failures
+/// How often a transaction failed.
+fn failures(service: &Service) -> usize {
+    service.log().matches("next_attempt_in=").count()
+}
+
+async fn check(mut trial: Trial, service: Service) {
+    let checker = trial.checker().await;
+    checker.check_answers(&[&service]).await;
+    checker.check_topics(Times::Once).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_is_fenced_at_every_step_does_everything_once() {
-    let mut trial = Trial::begin(World::shared().await).await;
-    let transactional_id = format!("{}/instance/one", trial.world.group());
-    let events = trial.world.events();
-    let mut steps: BTreeMap<&str, usize> = BTreeMap::new();
-    for round in 1..=*ROUNDS.end() {
-        let service = trial.named("one").await;
-        let watch = trial.watch(&service);
-        for _ in 0..17 {
+    let (mut trial, proxy, service) = begin().await;
+    let (events, transactional_id) = (trial.world.events(), format!("{}/instance/one", trial.world.group()));
+    let mut watch = trial.watch(&service);
+    for _ in 0..rounds(3, 20) {
+        for step in STEPS {
             service.goes_on().await;
-            let moment = Duration::from_micros(trial.chance.random_range(0..20_000));
+            let moment = Duration::from_millis(trial.chance.random_range(0..100));
             tokio::time::sleep(moment).await;
-            // Stopped at this moment, whatever step it is at, and not only when the fence is through.
-            service.signal(Signal::STOP);
+            let before = failures(&service);
+            let mut held = proxy.hold(WRITER, step);
+            held.reached().await;
+            if step == Api::EndTxn {
+                // All of it is written, nothing committed: nothing of it may have been shown.
+                trial.check_sightings(&[watch.end().await]).await;
+                watch = trial.watch(&service);
+            }
             block_in_place(|| fence(&events, &transactional_id));
-            service.signal(Signal::CONT);
+            drop(held);
+            eventually(&format!("its transaction fails at {step:?}"), async || {
+                (failures(&service) > before).then_some(())
+            })
+            .await;
         }
+    }
+    service.goes_on().await;
+    trial.check_sightings(&[watch.end().await]).await;
+    check(trial, service).await;
+}
+
+/// Longer than the commit's time-out of 5 s. The outcome of the transaction is not known then, and the end of the next one
+/// could be taken for its end (KAFKA-17754).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_arrives_after_the_next_transaction_ends_nothing() {
+    let (mut trial, proxy, service) = begin().await;
+    let watch = trial.watch(&service);
+    for _ in 0..rounds(1, 10) {
         service.goes_on().await;
-        for (step, count) in failures(&service.log()) {
-            *steps.entry(step).or_default() += count;
-        }
-        service.kill().await;
-        // Before another instance can do again what this one may have shown too early.
-        let sightings = watch.end().await;
-        trial.check_sightings(&[sightings]).await;
-        if ROUNDS.contains(&round) && STEPS.iter().all(|step| steps.contains_key(step)) {
-            break;
-        }
+        let before = failures(&service);
+        let mut held = proxy.hold(WRITER, Api::EndTxn);
+        held.reached().await;
+        eventually("the commit times out", async || (failures(&service) > before).then_some(())).await;
+        service.goes_on().await;
+        // The next transaction is open when the old commit arrives.
+        let mut next = proxy.hold(WRITER, Api::EndTxn);
+        next.reached().await;
+        drop(held);
+        service.get("/health").await;
+        drop(next);
     }
-    for step in STEPS {
-        assert!(steps.contains_key(step), "it was never fenced at its {step}: {steps:?}");
-    }
-    let service = trial.named("one").await.ready().await;
-    let checker = trial.checker().await;
-    checker.check_answers(&[&service]).await;
-    checker.check_topics(Times::Once).await;
+    service.goes_on().await;
+    trial.check_sightings(&[watch.end().await]).await;
+    check(trial, service).await;
 }

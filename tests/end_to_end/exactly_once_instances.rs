@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use end_to_end_tests::checker::Times;
-use end_to_end_tests::{Service, Sightings, Topic, Trial, Watch, World, chance, eventually};
+use end_to_end_tests::{Service, Sightings, Topic, Trial, Watch, World, chance, eventually, rounds};
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -68,12 +68,12 @@ async fn come_and_go(most: usize, rounds: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_come_and_go() {
-    come_and_go(2, 8).await;
+    come_and_go(2, rounds(6, 40)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_instances_come_and_go() {
-    come_and_go(3, 8).await;
+    come_and_go(3, rounds(6, 40)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use end_to_end_tests::checker::{Checker, Times};
-use end_to_end_tests::{Record, Service, Trial, Watch, World, eventually, murmur2};
+use end_to_end_tests::{Record, Service, Trial, Watch, World, eventually, murmur2, rounds};
 use rand::RngExt;
 use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_outages_of_the_broker_change_nothing() {
+async fn outages_of_the_broker_change_nothing() {
     let mut trial = Trial::begin(World::own().await).await;
     let services = [trial.named("one").await, trial.world.orders_starting().await];
     let watches = services.each_ref().map(|service| trial.watch(service));
-    for round in 0..5 {
+    for round in 0..rounds(2, 10) {
         for service in &services {
             service.goes_on().await;
         }
@@ -33,7 +33,7 @@ async fn a_broker_that_hangs_under_load_changes_nothing() {
     let mut trial = Trial::begin(World::own().await).await;
     let service = trial.named("one").await;
     let watch = trial.watch(&service);
-    for _ in 0..2 {
+    for _ in 0..rounds(1, 4) {
         service.goes_on().await;
         let moment = Duration::from_micros(trial.chance.random_range(0..50_000));
         tokio::time::sleep(moment).await;

@@ -29,8 +29,8 @@ mod world;
 
 pub use kafka::{Record, Topic};
 pub use load::Load;
-pub use proxy::{Proxy, Stale};
-pub use seed::{chance, seed};
+pub use proxy::{Api, Held, Proxy, Stale};
+pub use seed::{chance, rounds, seed};
 pub use service::{Answer, Service};
 pub use shell::{Shell, at, jq};
 pub use trial::Trial;

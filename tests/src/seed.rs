@@ -20,3 +20,8 @@ pub fn chance(seed: u64, part: u64) -> ChaCha8Rng {
     chance.set_stream(part);
     chance
 }
+
+/// How many rounds a test of random moments has: the first number, or the second in `make test-long`.
+pub fn rounds(usual: usize, long: usize) -> usize {
+    if std::env::var_os("TEST_LONG").is_some() { long } else { usual }
+}

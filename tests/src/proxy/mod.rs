@@ -1,7 +1,11 @@
-//! Stands between clients and the broker, and answers some requests as a broker would that is not up to date.
+//! Stands between clients and the broker. It answers some requests as a broker would that is not up to date, and holds
+//! others back.
 //!
 //! It reads only what it needs of Kafka's protocol: the head of a request (<https://kafka.apache.org/protocol>), and
 //! of the answers that it changes the fields in front of the one that it sets.
+
+mod hold;
+mod stale;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,23 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-const FETCH: i16 = 1;
-const LIST_OFFSETS: i16 = 2;
-const DESCRIBE_CONFIGS: i16 = 32;
-
-/// The error code of an offset that is not in the log.
-const OFFSET_OUT_OF_RANGE: [u8; 2] = 1_i16.to_be_bytes();
-
-/// An answer of a broker that takes itself for the leader, and whose log is shorter than the leader's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stale {
-    /// What is to be fetched is not in the log.
-    Fetch,
-    /// The log ends at offset 0.
-    End,
-    /// The topic has no `cleanup.policy`, as on a broker that is starting.
-    Policy,
-}
+use self::hold::Hold;
+pub use self::hold::{Api, Held};
+pub use self::stale::Stale;
 
 /// The proxy. It ends with the runtime of the test.
 pub struct Proxy {
@@ -39,6 +29,7 @@ struct Shared {
     port: u16,
     /// How often a client (`client.id`) got such an answer.
     stale: Mutex<HashMap<(&'static str, Stale), usize>>,
+    holds: Mutex<Vec<Hold>>,
 }
 
 /// Requests that are not answered yet, by correlation id: the API, and the client.
@@ -49,7 +40,7 @@ impl Proxy {
     pub async fn begin(broker: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { broker, port, stale: Mutex::default() });
+        let shared = Arc::new(Shared { broker, port, stale: Mutex::default(), holds: Mutex::default() });
         tokio::spawn({
             let shared = shared.clone();
             async move {
@@ -58,7 +49,7 @@ impl Proxy {
                     let ((from_client, to_client), (from_server, to_server)) =
                         (client.into_split(), server.into_split());
                     let open = Open::default();
-                    tokio::spawn(requests(from_client, to_server, open.clone()));
+                    tokio::spawn(requests(from_client, to_server, open.clone(), shared.clone()));
                     tokio::spawn(answers(from_server, to_client, open, shared.clone()));
                 }
             }
@@ -81,74 +72,16 @@ impl Proxy {
         self.shared.stale.lock().unwrap().remove(&(client, stale)).unwrap_or(0)
     }
 
+    /// The next request of this kind by the client is held back, and with it what comes behind it on its connection.
+    pub fn hold(&self, client: &'static str, api: Api) -> Held {
+        let (hold, held) = Hold::new(client, api);
+        self.shared.holds.lock().unwrap().push(hold);
+        held
+    }
+
     /// How many stale answers the client got.
     pub fn stale_answers(&self, client: &'static str, stale: Stale) -> usize {
         self.shared.stale.lock().unwrap().get(&(client, stale)).copied().unwrap_or(0)
-    }
-}
-
-impl Stale {
-    fn api(self) -> i16 {
-        match self {
-            Self::Fetch => FETCH,
-            Self::End => LIST_OFFSETS,
-            Self::Policy => DESCRIBE_CONFIGS,
-        }
-    }
-
-    /// Changes the first partition of an answer, or the first topic. Returns whether there was one.
-    fn set(self, answer: &mut [u8]) -> bool {
-        // Behind the correlation id, its tagged fields and the throttle time.
-        let mut at = 4 + 1 + 4;
-        match self {
-            Self::Fetch => {
-                // An error code and the session's id; then the topics. A topic's id has 16 bytes.
-                at += 2 + 4;
-                if count(answer, &mut at) == 0 {
-                    return false;
-                }
-                at += 16;
-                if count(answer, &mut at) == 0 {
-                    return false;
-                }
-                // Behind the partition's number.
-                at += 4;
-                answer[at..at + 2].copy_from_slice(&OFFSET_OUT_OF_RANGE);
-            }
-            Self::End => {
-                if count(answer, &mut at) == 0 {
-                    return false;
-                }
-                at += count(answer, &mut at);
-                if count(answer, &mut at) == 0 {
-                    return false;
-                }
-                // Behind the partition's number, its error code and the timestamp.
-                at += 4 + 2 + 8;
-                answer[at..at + 8].copy_from_slice(&0_i64.to_be_bytes());
-            }
-            Self::Policy => {
-                let (policy, other) = (b"cleanup.policy", b"cleanup.______");
-                let found = answer.windows(policy.len()).position(|name| name == policy);
-                let Some(at) = found else { return false };
-                answer[at..at + other.len()].copy_from_slice(other);
-            }
-        }
-        true
-    }
-}
-
-/// The length of a compact array or text, which is written with one added.
-fn count(bytes: &[u8], at: &mut usize) -> usize {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        let byte = bytes[*at];
-        *at += 1;
-        value |= usize::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            return value - 1;
-        }
     }
 }
 
@@ -164,13 +97,17 @@ async fn pass(to: &mut OwnedWriteHalf, frame: &[u8]) -> Option<()> {
     to.write_all(frame).await.ok()
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open) {
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open, shared: Arc<Shared>) {
     while let Some(frame) = frame(&mut from).await {
         // API, its version, the correlation id, and the client's name with its length.
         let number = |at: usize| i16::from_be_bytes([frame[at], frame[at + 1]]);
         let correlation = i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
         let name = &frame[10..][..usize::try_from(number(8)).unwrap_or(0)];
-        open.lock().unwrap().insert(correlation, (number(0), String::from_utf8_lossy(name).into_owned()));
+        let (api, client) = (number(0), String::from_utf8_lossy(name).into_owned());
+        if let Some(hold) = shared.take_hold(api, &client) {
+            hold.until_released().await;
+        }
+        open.lock().unwrap().insert(correlation, (api, client));
         if pass(&mut to, &frame).await.is_none() {
             break;
         }
@@ -197,6 +134,12 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open, sh
 }
 
 impl Shared {
+    fn take_hold(&self, api: i16, client: &str) -> Option<Hold> {
+        let mut holds = self.holds.lock().unwrap();
+        let index = holds.iter().position(|hold| hold.is_for(api, client))?;
+        Some(holds.swap_remove(index))
+    }
+
     /// Where the broker names its own address, clients get the proxy's.
     fn hide_broker(&self, answer: &mut [u8]) {
         let address = |port: u16| [&b"127.0.0.1"[..], &u32::from(port).to_be_bytes()].concat();
