@@ -1,48 +1,25 @@
 //! Bytes of a log are damaged on a broker's disk. What cannot be read is not skipped, and not passed over in silence.
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use end_to_end_tests::checker::{Checker, Times};
+use end_to_end_tests::segment::batches;
 use end_to_end_tests::{Load, Service, Topic, World, eventually};
-use tokio::task::block_in_place;
 
 /// So many orders a batch of records.
 const STEP: u32 = 60;
 const BATCHES: u32 = 5;
 
-/// The first segment of partition 0 of a topic.
-fn segment(world: &World, topic: &Topic) -> PathBuf {
-    world.stack().broker_data().join(format!("{}-0/00000000000000000000.log", topic.name()))
-}
-
-/// Changes the first byte of the records of the second batch of a segment that is compressed; doing it again mends it.
-fn flip_a_byte(segment: &PathBuf) {
-    let mut bytes = fs::read(segment).unwrap();
-    // A batch: its first offset (8 bytes), its length behind that (4), ..., at byte 21 its attributes, at byte 61 its
-    // records. The lowest three bits of the attributes are the compression.
-    let (mut batch, mut compressed) = (0, 0);
-    loop {
-        assert!(batch + 61 < bytes.len(), "there is no second batch");
-        compressed += usize::from(bytes[batch + 22] & 7 != 0);
-        if compressed == 2 {
-            break;
-        }
-        let length = u32::from_be_bytes(bytes[batch + 8..batch + 12].try_into().unwrap());
-        batch += 12 + usize::try_from(length).unwrap();
-    }
-    bytes[batch + 61] ^= 0xff;
-    fs::write(segment, bytes).unwrap();
-}
-
-/// Damages, or mends, the log while the broker is stopped.
+/// Changes the first byte of the records of the second batch that is compressed, while the broker is stopped; doing it
+/// again mends it.
 fn flip_while_stopped(world: &World, topic: &Topic) {
-    block_in_place(|| {
-        world.stack().broker().stop().unwrap();
-        flip_a_byte(&segment(world, topic));
-        world.stack().broker().start().unwrap();
-        world.stack().broker().wait_ready(Duration::from_secs(60)).unwrap();
+    world.while_stopped(|| {
+        let segment = world.segment(topic);
+        let mut bytes = fs::read(&segment).unwrap();
+        let batches = batches(&bytes);
+        let second = batches.iter().filter(|batch| batch.is_compressed()).nth(1).expect("a second batch");
+        bytes[second.records()] ^= 0xff;
+        fs::write(segment, bytes).unwrap();
     });
 }
 

@@ -1,16 +1,18 @@
 //! Topics that are not what they were: truncated, deleted, made anew, made by somebody else.
 
 use end_to_end_tests::checker::{Checker, Times};
-use end_to_end_tests::{Load, Service, Topic, World, eventually};
+use end_to_end_tests::{Load, Record, Service, World, eventually};
+use rustix::process::Signal;
 use tokio::task::block_in_place;
 
 const ORDERS: u32 = 300;
+const FEW: u32 = 30;
 
-/// A world with so many orders, which an instance has processed.
-async fn processed(world: &World) -> Service {
+/// An instance of a world with so many orders, which are processed.
+async fn processed(world: &World, orders: u32) -> Service {
     let service = world.orders().await;
-    Load::new(world).await.creates(0..ORDERS).await;
-    eventually("all orders are there", async || (count(&service).await == u64::from(ORDERS)).then_some(()))
+    Load::new(world).await.creates(0..orders).await;
+    eventually("all orders are there", async || (count(&service).await == u64::from(orders)).then_some(()))
         .await;
     service
 }
@@ -33,7 +35,7 @@ fn ends(world: &World) -> Vec<(i32, i64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_gone_after_they_were_processed_are_not_missed() {
     let world = World::shared().await;
-    processed(&world).await.stop().await;
+    processed(&world, ORDERS).await.stop().await;
     world.events().truncate(&ends(&world)).await;
     let service = world.orders().await;
     assert_eq!(count(&service).await, u64::from(ORDERS));
@@ -49,7 +51,7 @@ async fn events_that_are_gone_after_they_were_processed_are_not_missed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_gone_before_they_were_processed_are_counted() {
     let world = World::shared().await;
-    processed(&world).await.stop().await;
+    processed(&world, ORDERS).await.stop().await;
     let load = Load::new(&world).await;
     let before = ends(&world);
     load.updates(0..ORDERS).await;
@@ -81,15 +83,15 @@ async fn events_that_are_gone_before_they_were_processed_are_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_deleted_under_a_running_instance_are_counted() {
     let world = World::shared().await;
-    let service = processed(&world).await;
-    service.signal(rustix::process::Signal::STOP);
+    let service = processed(&world, ORDERS).await;
+    service.signal(Signal::STOP);
     let load = Load::new(&world).await;
     // The one event answers the fetch that is under way. A process that is stopped sends no other.
     load.updates(0..1).await;
     load.updates(1..ORDERS).await;
     world.events().truncate(&ends(&world)).await;
     load.creates(ORDERS..2 * ORDERS).await;
-    service.signal(rustix::process::Signal::CONT);
+    service.signal(Signal::CONT);
     eventually("it goes on behind them", async || {
         (count(&service).await == u64::from(2 * ORDERS)).then_some(())
     })
@@ -109,7 +111,7 @@ async fn events_that_are_deleted_under_a_running_instance_are_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_events_topic_that_was_made_anew_is_refused_at_boot() {
     let world = World::shared().await;
-    processed(&world).await.stop().await;
+    processed(&world, ORDERS).await.stop().await;
     world.events().delete().await;
     world.events().create(3, &[]).await;
     let (code, said) = world.run_to_end("order-service").await;
@@ -126,7 +128,7 @@ async fn an_events_topic_that_was_made_anew_is_refused_at_boot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_events_topic_that_is_made_anew_under_a_running_instance_ends_it() {
     let world = World::shared().await;
-    let service = processed(&world).await;
+    let service = processed(&world, ORDERS).await;
     world.events().delete().await;
     world.events().create(3, &[]).await;
     let (code, said) = service.end().await;
@@ -135,14 +137,26 @@ async fn an_events_topic_that_is_made_anew_under_a_running_instance_ends_it() {
 }
 
 /// Takes the changelog away from a running instance, which must end by itself; the next one has everything.
-async fn ends_without_its_changelog(lose: impl AsyncFnOnce(Topic)) {
+async fn ends_without_its_changelog(made_anew: bool) {
     let world = World::shared().await;
-    let service = processed(&world).await;
-    lose(world.changelog()).await;
-    Load::new(&world).await.updates(0..ORDERS).await;
+    let service = processed(&world, FEW).await;
+    let changelog = world.changelog();
+    changelog.delete().await;
+    if made_anew {
+        changelog.create(3, &[("cleanup.policy", "compact")]).await;
+    }
+    // One batch, longer than the log was.
+    service.signal(Signal::STOP);
+    Load::new(&world).await.creates(FEW..ORDERS).await;
+    service.signal(Signal::CONT);
     let (code, said) = service.end().await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.lines().last().unwrap().contains("was deleted or recreated"), "{said}");
+    assert!(said.lines().last().unwrap().contains("was deleted, recreated or cut"), "{said}");
+    if made_anew {
+        let records = block_in_place(|| changelog.read());
+        let progress = |record: &Record| record.key.as_deref() == Some(b"\0progress");
+        assert!(!records.iter().any(progress), "the next start would not build the first orders again");
+    }
     // The events are still there: the next instance builds the orders again, all of them.
     let service = world.orders().await;
     let checker = Checker::new(&world).await;
@@ -152,22 +166,70 @@ async fn ends_without_its_changelog(lose: impl AsyncFnOnce(Topic)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changelog_that_is_deleted_under_a_running_instance_ends_it() {
-    ends_without_its_changelog(async |changelog| changelog.delete().await).await;
+    ends_without_its_changelog(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changelog_that_is_made_anew_under_a_running_instance_ends_it() {
-    ends_without_its_changelog(async |changelog| {
-        changelog.delete().await;
-        changelog.create(3, &[("cleanup.policy", "compact")]).await;
+    ends_without_its_changelog(true).await;
+}
+
+/// An instance that does not write to the changelog any more, and follows it.
+async fn follows(world: &World) -> Service {
+    let service = processed(world, FEW).await;
+    world.changelog().configure("cleanup.policy", "delete").await;
+    eventually("it only follows", async || {
+        service.log().contains("processing nothing; following the changelog").then_some(())
     })
     .await;
+    service
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changelog_that_is_deleted_before_an_instance_has_read_it_ends_it() {
+    let world = World::shared().await;
+    let service = follows(&world).await;
+    let changelog = world.changelog();
+    service.signal(Signal::STOP);
+    // The first one answers the fetch that is under way.
+    for _ in 0..3 {
+        changelog.write(Some(b"\0unknown"), None, &[]).await;
+    }
+    let (partition, last) = changelog.write(Some(b"\0unknown"), None, &[]).await;
+    changelog.truncate(&[(partition, last + 1)]).await;
+    service.signal(Signal::CONT);
+    let (code, said) = service.end().await;
+    assert_eq!(code, Some(1), "{said}");
+    let line = format!("partition {partition} begins at offset {}, but was known only up to", last + 1);
+    assert!(said.lines().last().unwrap().contains(&line), "{said}");
+}
+
+/// Its partition has no end that was seen before, but another identity.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changelog_that_was_made_anew_and_is_longer_ends_who_follows_it() {
+    let world = World::shared().await.with("TOPIC_PARTITIONS", "1");
+    let service = follows(&world).await;
+    let changelog = world.changelog();
+    let known = block_in_place(|| changelog.read()).last().unwrap().offset;
+    service.signal(Signal::STOP);
+    changelog.delete().await;
+    changelog.create(1, &[("cleanup.policy", "delete")]).await;
+    // Up to where it reads on: behind the mark of a transaction.
+    for _ in 0..=known + 1 {
+        changelog.write(Some(b"\0unknown"), None, &[]).await;
+    }
+    let identity = format!(r#"{{"id":"another","source":"{}"}}"#, world.topic());
+    changelog.write(Some(b"\0id"), Some(identity.as_bytes()), &[]).await;
+    service.signal(Signal::CONT);
+    let (code, said) = service.end().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.lines().last().unwrap().contains("is another record than before"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changelog_of_another_topic_is_refused() {
     let world = World::shared().await;
-    processed(&world).await.stop().await;
+    processed(&world, ORDERS).await.stop().await;
     let other = format!("{}-other", world.topic());
     let changed = world.fork().with("ORDER_TOPIC", &other);
     changed.cart().await.stop().await;
@@ -184,7 +246,7 @@ async fn a_changelog_of_another_topic_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_lost_are_told_by_every_instance_before_another_comes() {
     let world = World::shared().await;
-    processed(&world).await.stop().await;
+    processed(&world, ORDERS).await.stop().await;
     let before = ends(&world);
     Load::new(&world).await.updates(0..ORDERS).await;
     let after = ends(&world);

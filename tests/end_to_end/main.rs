@@ -10,6 +10,7 @@ mod boot;
 mod broker_outage;
 mod conformance;
 mod corrupt_log;
+mod cut_changelog;
 mod dead_letter_cases;
 mod dead_letters;
 mod documents;

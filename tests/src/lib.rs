@@ -18,6 +18,7 @@ mod proxy;
 pub mod python;
 mod run_folder;
 mod seed;
+pub mod segment;
 mod service;
 mod shell;
 mod times;

@@ -80,6 +80,7 @@ impl fmt::Display for Loss {
 }
 
 /// What one client was told.
+#[derive(Debug)]
 enum Answer {
     /// Everything that is known is there.
     Sound,
@@ -298,6 +299,8 @@ fn doubted(topic: &str, reason: &str) -> String {
 mod tests {
     use super::*;
 
+    use rdkafka::mocking::MockCluster;
+
     const LOSS: Loss = Loss::Ends { partition: 1, end: 5, known: 9 };
 
     fn answers(now: Instant) -> Answers {
@@ -332,5 +335,29 @@ mod tests {
             assert!(answers.next_at > now);
         }
         assert_eq!(answers.losses, 0);
+    }
+
+    fn answer(servers: String) -> Answer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", servers).set("group.id", "group");
+        let (topic, known) = ("changelog".to_owned(), vec![-1, 7]);
+        KnownLog { config, topic, known, identity: None }.ask()
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_is_not_gone() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("changelog", 2, 1).unwrap();
+        cluster.partition_leader("changelog", 1, None).unwrap();
+        let answer = answer(cluster.bootstrap_servers());
+        assert!(matches!(answer, Answer::Nothing(_)), "{answer:?}");
+    }
+
+    #[test]
+    fn a_topic_with_fewer_partitions_is_another_one() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("changelog", 1, 1).unwrap();
+        let answer = answer(cluster.bootstrap_servers());
+        assert!(matches!(answer, Answer::Lost(Loss::Gone)), "{answer:?}");
     }
 }
