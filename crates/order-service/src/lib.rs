@@ -17,6 +17,7 @@ mod fold;
 mod fold_and_model;
 #[cfg(test)]
 mod golden;
+mod mark;
 mod metrics;
 mod order_view;
 mod outcome;

@@ -14,6 +14,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, Pur
 use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
 use tracing::warn;
 
+use crate::mark::Mark;
+
 /// How long each step of a transaction may take. The brokers abort one that takes longer than
 /// `transaction.timeout.ms` in all.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -34,10 +36,10 @@ const DRAIN_INTERVAL: Duration = Duration::from_micros(100);
 /// and refuses a transaction that comes meanwhile, on which librdkafka waits 20 ms.
 const MARKERS_TIME: Duration = Duration::from_millis(2);
 
-/// The number of a record, and the offset that it got.
-pub(crate) type Delivered = (usize, i64);
+/// The number of a record, and the record where it is now.
+pub(crate) type Delivered = (usize, Mark);
 
-/// Of a record whose offset nobody asks for.
+/// Of a record that nobody asks for.
 const NO_NUMBER: usize = usize::MAX;
 
 /// Why a transaction did not go through.
@@ -163,7 +165,7 @@ impl Writer {
         }
     }
 
-    /// Queues one record of the transaction. If it has a number, its offset will be told under it.
+    /// Queues one record of the transaction. If it has a number, its place will be told under it.
     pub(crate) fn send(
         &self,
         topic: &str,
@@ -192,7 +194,7 @@ impl Writer {
         }
     }
 
-    /// Waits until what was sent is delivered; gives the offsets of the numbered records.
+    /// Waits until what was sent is delivered; gives the numbered records.
     pub(crate) fn delivered(&self) -> Result<Vec<Delivered>, KafkaError> {
         self.drain()?;
         Ok(self.deliveries().take())
@@ -279,11 +281,11 @@ impl Reports {
     /// A broker that had a record already, when it was sent once more, may not tell its offset
     /// (`DUPLICATE_SEQUENCE_NUMBER`). What lies at an offset that nobody knows cannot be built upon: the transaction is
     /// tried again.
-    fn note(&mut self, number: usize, offset: i64) {
-        if offset < 0 {
+    fn note(&mut self, number: usize, record: &impl Message) {
+        if record.offset() < 0 {
             self.error.get_or_insert(KafkaError::MessageProduction(Code::NoOffset));
         } else {
-            self.numbered.push((number, offset));
+            self.numbered.push((number, Mark::of(record)));
         }
     }
 }
@@ -322,7 +324,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, report: &DeliveryResult<'_>, opaque: usize) {
         match report {
             Ok(_) if opaque == NO_NUMBER => {}
-            Ok(record) => self.with(|reports| reports.note(opaque, record.offset())),
+            Ok(record) => self.with(|reports| reports.note(opaque, record)),
             Err((error, _)) => self.with(|reports| {
                 reports.error.get_or_insert_with(|| error.clone());
             }),
@@ -334,6 +336,7 @@ impl ProducerContext for Deliveries {
 mod tests {
     use rdkafka::Offset;
     use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::message::{OwnedMessage, Timestamp};
     use rdkafka::mocking::{MockCluster, MockCoordinator};
 
     use super::*;
@@ -353,11 +356,14 @@ mod tests {
     #[test]
     fn a_record_whose_offset_is_not_told_fails_its_transaction() {
         let mut reports = Reports::default();
-        reports.note(0, 7);
+        let at = |offset| {
+            OwnedMessage::new(None, None, "topic".to_owned(), Timestamp::NotAvailable, 0, offset, None)
+        };
+        reports.note(0, &at(7));
         assert!(reports.error.is_none());
-        reports.note(1, Offset::Invalid.to_raw().unwrap());
+        reports.note(1, &at(Offset::Invalid.to_raw().unwrap()));
         let code = reports.error.unwrap().rdkafka_error_code();
-        assert_eq!((code, reports.numbered), (Some(Code::NoOffset), vec![(0, 7)]));
+        assert_eq!((code, reports.numbered), (Some(Code::NoOffset), vec![(0, Mark::of(&at(7)))]));
     }
 
     /// With one broker, as in the other tests, the coordinator of a group cannot be away alone.

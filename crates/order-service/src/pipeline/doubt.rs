@@ -1,23 +1,25 @@
-//! Whether a log is gone, or shorter than it was.
+//! Whether a log is gone, or lacks records that it had.
 //!
 //! One answer proves nothing. A broker that was frozen takes itself for the leader for a while, and answers from its
 //! own log, which is shorter; a broker that starts may not know a topic yet. So new clients ask the leader that fresh
 //! metadata names, and a loss is believed when three answers over ten seconds say so.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use order_events::ClientLog;
+use order_events::permission::{self, NotAllowed};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::partition::Partition;
-use super::{Pipeline, PipelineError, Worker};
+use super::{Pipeline, PipelineError, Worker, number};
+use crate::mark::Mark;
 use crate::status::Obstacle;
 
 /// So many answers must say that something is lost.
@@ -32,6 +34,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long a broker may take for one question.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Places in partitions, with what is known to be there.
+type Places = Vec<(i32, Mark)>;
+
 /// What is known to be in a topic.
 #[derive(Clone)]
 pub(super) struct KnownLog {
@@ -40,8 +45,10 @@ pub(super) struct KnownLog {
     pub(super) topic: String,
     /// The last offset that is known of each partition, -1 if none is.
     pub(super) known: Vec<i64>,
-    /// The offset and the value of the record in partition 0 that tells this topic from one that was made anew.
-    pub(super) identity: Option<(i64, Vec<u8>)>,
+    /// Records of each partition that it has. Compaction may remove them: then a later one has their key.
+    pub(super) marks: Vec<[Option<Mark>; 2]>,
+    /// The record in partition 0 that tells this topic from one that was made anew. It stays.
+    pub(super) identity: Option<Mark>,
 }
 
 /// What of it is not there.
@@ -58,9 +65,20 @@ pub(super) enum Loss {
         /// The last offset that was known.
         known: i64,
     },
-    /// At the place of the record that identifies the topic is another one, or none.
+    /// A partition begins too late.
+    Begins {
+        /// The partition.
+        partition: i32,
+        /// The offset of its first record.
+        start: i64,
+        /// The last offset that was known.
+        known: i64,
+    },
+    /// At the place of a record is another one, or none.
     Replaced {
-        /// The place, in partition 0.
+        /// The partition.
+        partition: i32,
+        /// The place.
         offset: i64,
     },
 }
@@ -72,8 +90,11 @@ impl fmt::Display for Loss {
             Self::Ends { partition, end, known } => {
                 write!(f, "partition {partition} ends at offset {end}, but was known up to {known}")
             }
-            Self::Replaced { offset } => {
-                write!(f, "the record at offset {offset} of partition 0, which identifies it, is another one")
+            Self::Begins { partition, start, known } => {
+                write!(f, "partition {partition} begins at offset {start}, but was known only up to {known}")
+            }
+            Self::Replaced { partition, offset } => {
+                write!(f, "at offset {offset} of partition {partition} is another record than before")
             }
         }
     }
@@ -96,6 +117,8 @@ pub(super) enum Verdict {
     Sound,
     /// All answers agree that something is.
     Lost(Loss),
+    /// The brokers do not let this service look.
+    NotAllowed,
 }
 
 /// The answers so far.
@@ -112,6 +135,9 @@ impl Answers {
                 self.losses += 1;
                 self.next_at = now + PAUSE;
                 (self.losses >= ANSWERS).then_some(Verdict::Lost(loss))
+            }
+            Answer::Nothing(error) if error.rdkafka_error_code().is_some_and(permission::is_missing) => {
+                Some(Verdict::NotAllowed)
             }
             Answer::Nothing(_) => {
                 self.next_at = now + RETRY;
@@ -160,50 +186,107 @@ impl KnownLog {
         match self.look() {
             Ok(None) => Answer::Sound,
             Ok(Some(loss)) => Answer::Lost(loss),
-            Err(error) => match error.rdkafka_error_code() {
-                // Of a partition: librdkafka says `UnknownPartition` of one that has no leader just now.
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Answer::Lost(Loss::Gone),
-                _ => Answer::Nothing(error),
-            },
+            Err(error) => Answer::Nothing(error),
         }
     }
 
     fn look(&self) -> Result<Option<Loss>, KafkaError> {
         let client: BaseConsumer<ClientLog> = self.config.create_with_context(ClientLog)?;
-        let metadata = client.fetch_metadata(Some(&self.topic), TIMEOUT)?;
-        if let Some(topic) = metadata.topics().first() {
-            if let Some(error) = topic.error() {
-                return Err(KafkaError::MetadataFetch(error.into()));
+        if self.is_gone(&client)? {
+            return Ok(Some(Loss::Gone));
+        }
+        let mut starts = vec![0; self.known.len()];
+        for (index, known) in self.known.iter().enumerate().filter(|(_, known)| **known >= 0) {
+            let partition = number(index);
+            let (start, end) = client.fetch_watermarks(&self.topic, partition, TIMEOUT)?;
+            if let Some(loss) = loss_between(start, end, partition, *known, !self.marks.is_empty()) {
+                return Ok(Some(loss));
             }
-            if topic.partitions().len() < self.known.len() {
-                return Ok(Some(Loss::Gone));
+            starts[index] = start;
+        }
+        for nth in 0..2 {
+            let loss = self.replaced(&self.marks_from(&starts, nth))?;
+            if loss.is_some() {
+                return Ok(loss);
             }
         }
-        for (partition, known) in (0..).zip(&self.known).filter(|(_, known)| **known >= 0) {
-            let (_, end) = client.fetch_watermarks(&self.topic, partition, TIMEOUT)?;
-            if end <= *known {
-                return Ok(Some(Loss::Ends { partition, end, known: *known }));
-            }
-        }
-        match &self.identity {
-            Some((offset, value)) if !self.has(&client, *offset, value)? => {
-                Ok(Some(Loss::Replaced { offset: *offset }))
+        match self.identity {
+            Some(mark) if self.first_behind(&[(0, mark)])?.get(&0) != Some(&mark) => {
+                Ok(Some(Loss::Replaced { partition: 0, offset: mark.offset }))
             }
             _ => Ok(None),
         }
     }
 
-    /// Whether the record at that offset of partition 0 has that value.
-    fn has(&self, client: &BaseConsumer<ClientLog>, offset: i64, value: &[u8]) -> Result<bool, KafkaError> {
-        let mut place = TopicPartitionList::new();
-        place.add_partition_offset(&self.topic, 0, Offset::Offset(offset))?;
-        client.assign(&place)?;
-        match client.poll(TIMEOUT) {
-            Some(Ok(record)) => Ok(record.offset() == offset && record.payload() == Some(value)),
-            Some(Err(error)) if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) => Ok(false),
-            Some(Err(error)) => Err(error),
-            None => Err(KafkaError::MessageConsumption(Code::OperationTimedOut)),
+    /// The nth mark of each partition, if retention has not removed its place.
+    fn marks_from(&self, starts: &[i64], nth: usize) -> Places {
+        let mark = |(index, start): (usize, &i64)| {
+            let mark = self.marks.get(index)?[nth].filter(|mark| mark.offset >= *start)?;
+            Some((number(index), mark))
+        };
+        starts.iter().enumerate().filter_map(mark).collect()
+    }
+
+    /// Whether at one of these places is another record, or neither this one nor any behind it.
+    fn replaced(&self, places: &[(i32, Mark)]) -> Result<Option<Loss>, KafkaError> {
+        if places.is_empty() {
+            return Ok(None);
         }
+        let found = self.first_behind(places)?;
+        let is_there = |(partition, mark): &(i32, Mark)| {
+            found.get(partition).is_some_and(|found| found == mark || found.offset > mark.offset)
+        };
+        let missing = places.iter().find(|place| !is_there(place));
+        Ok(missing.map(|(partition, mark)| Loss::Replaced { partition: *partition, offset: mark.offset }))
+    }
+
+    /// Only metadata can tell: of a partition without a leader, librdkafka says as well that it is unknown.
+    fn is_gone(&self, client: &BaseConsumer<ClientLog>) -> Result<bool, KafkaError> {
+        let metadata = client.fetch_metadata(Some(&self.topic), TIMEOUT)?;
+        let Some(topic) = metadata.topics().first() else { return Ok(true) };
+        match topic.error().map(Code::from) {
+            None => Ok(topic.partitions().len() < self.known.len()),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(true),
+            Some(code) => Err(KafkaError::MetadataFetch(code)),
+        }
+    }
+
+    /// The first record of each of these partitions that is at such a place or behind it, if there is one. A client of
+    /// its own finds it: librdkafka bears no second assignment so soon.
+    fn first_behind(&self, places: &[(i32, Mark)]) -> Result<HashMap<i32, Mark>, KafkaError> {
+        let client: BaseConsumer<ClientLog> = self.config.create_with_context(ClientLog)?;
+        let mut assignment = TopicPartitionList::with_capacity(places.len());
+        for (partition, mark) in places {
+            assignment.add_partition_offset(&self.topic, *partition, Offset::Offset(mark.offset))?;
+        }
+        client.assign(&assignment)?;
+        let mut found: HashMap<i32, Option<Mark>> = HashMap::new();
+        let deadline = Instant::now() + TIMEOUT;
+        while found.len() < places.len() {
+            match client.poll(deadline.saturating_duration_since(Instant::now())) {
+                Some(Ok(record)) => {
+                    found.entry(record.partition()).or_insert_with(|| Some(Mark::of(&record)));
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    found.entry(partition).or_insert(None);
+                }
+                Some(Err(error)) if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) => break,
+                Some(Err(error)) => return Err(error),
+                None => return Err(KafkaError::MessageConsumption(Code::OperationTimedOut)),
+            }
+        }
+        Ok(found.into_iter().filter_map(|(partition, mark)| Some((partition, mark?))).collect())
+    }
+}
+
+/// What the ends of a partition tell. Where records are known, all behind them are wanted.
+fn loss_between(start: i64, end: i64, partition: i32, known: i64, all_behind: bool) -> Option<Loss> {
+    if end <= known {
+        Some(Loss::Ends { partition, end, known })
+    } else if all_behind && start > known + 1 {
+        Some(Loss::Begins { partition, start, known })
+    } else {
+        None
     }
 }
 
@@ -215,8 +298,9 @@ impl Worker {
         let log = || KnownLog {
             config: self.pipeline.doubt_client(),
             topic: topic.clone(),
-            known: self.partitions.iter().map(|partition| partition.known).collect(),
-            identity: self.partitions.first().and_then(|partition| partition.identity.clone()),
+            known: self.partitions.iter().map(Partition::known).collect(),
+            marks: self.partitions.iter().map(|partition| partition.marks).collect(),
+            identity: self.partitions.first().and_then(|partition| partition.identity),
         };
         self.changelog_doubt.get_or_insert_with(|| Doubt::new(log()));
     }
@@ -231,6 +315,7 @@ impl Worker {
             config: self.pipeline.doubt_client(),
             topic: topic.clone(),
             known: self.partitions.iter().map(processed).collect(),
+            marks: Vec::new(),
             identity: None,
         };
         self.events_doubt.get_or_insert_with(|| Doubt::new(log()));
@@ -253,6 +338,9 @@ impl Worker {
                 let topic = self.pipeline.topics.changelog.clone();
                 return Err(PipelineError::ChangelogLost { topic, reason: loss.to_string() });
             }
+            Some(Verdict::NotAllowed) => {
+                return Err(NotAllowed::topic("read", &self.pipeline.topics.changelog).into());
+            }
         }
         match self.events_doubt.as_mut().and_then(|doubt| doubt.verdict(&runtime)) {
             None => {}
@@ -264,6 +352,9 @@ impl Worker {
                     processed: known + 1,
                     changelog: self.pipeline.topics.changelog.clone(),
                 });
+            }
+            Some(Verdict::NotAllowed) => {
+                return Err(NotAllowed::topic("read", &self.pipeline.topics.events).into());
             }
             // A topic that is not there may come back as it was; what asks for it finds out.
             Some(Verdict::Sound | Verdict::Lost(_)) => {
@@ -284,6 +375,8 @@ impl Pipeline {
             .set("client.id", "order-service-doubt")
             .set("group.id", &self.group)
             .set("isolation.level", "read_uncommitted")
+            // Behind what is asked for may be marks of transactions only.
+            .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error");
         config
     }
@@ -300,6 +393,7 @@ mod tests {
     use super::*;
 
     use rdkafka::mocking::MockCluster;
+    use rdkafka::types::RDKafkaRespErr;
 
     const LOSS: Loss = Loss::Ends { partition: 1, end: 5, known: 9 };
 
@@ -341,7 +435,7 @@ mod tests {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", servers).set("group.id", "group");
         let (topic, known) = ("changelog".to_owned(), vec![-1, 7]);
-        KnownLog { config, topic, known, identity: None }.ask()
+        KnownLog { config, topic, known, marks: Vec::new(), identity: None }.ask()
     }
 
     #[test]
@@ -359,5 +453,16 @@ mod tests {
         cluster.create_topic("changelog", 1, 1).unwrap();
         let answer = answer(cluster.bootstrap_servers());
         assert!(matches!(answer, Answer::Lost(Loss::Gone)), "{answer:?}");
+    }
+
+    #[test]
+    fn a_missing_permission_ends_the_doubt() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("changelog", 2, 1).unwrap();
+        let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        cluster.topic_error("changelog", denied).unwrap();
+        let mut answers = answers(Instant::now());
+        let verdict = answers.note(answer(cluster.bootstrap_servers()), Instant::now());
+        assert_eq!(verdict, Some(Verdict::NotAllowed));
     }
 }

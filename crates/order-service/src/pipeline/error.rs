@@ -29,10 +29,10 @@ pub enum PipelineError {
         /// What is wrong with it.
         reason: Undecodable,
     },
-    /// The changelog is gone, or is another one.
+    /// The changelog is gone, is another one, or lacks records that it had.
     #[error(
-        "the changelog {topic} was deleted or recreated while the service ran: {reason}. What it held is lost; the \
-         next start builds the orders again from the events that are still there"
+        "the changelog {topic} was deleted, recreated or cut while the service ran: {reason}. The next start restores \
+         what is left of it, and processes the events behind that again, as far as they are still there"
     )]
     ChangelogLost {
         /// The changelog.

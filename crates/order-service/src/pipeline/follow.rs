@@ -20,6 +20,7 @@ use super::tail::{News, Tail};
 use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
 use crate::changelog::{ChangelogEntry, Identity, Key};
 use crate::config::instance_of;
+use crate::mark::Mark;
 use crate::status::Obstacle;
 use crate::store::StateBytes;
 
@@ -101,6 +102,7 @@ impl Worker {
         }
         let Self { tail, pipeline, partitions, start_offsets, .. } = self;
         let mut unshown: Vec<Unshown> = vec![Unshown::new(); partitions.len()];
+        let mut is_another = false;
         let read = tail.read(patience, |news| {
             let (partition, record) = match news {
                 News::Record(record) => (record.partition(), Some(record)),
@@ -110,12 +112,16 @@ impl Worker {
             let Some(state) = partitions.get_mut(index) else { return Ok(()) };
             match record {
                 // What this instance wrote is shown already.
-                Some(record) if record.offset() <= state.known => {}
+                Some(record) if record.offset() <= state.known() => {}
                 Some(record) => {
-                    let before = state.progress;
+                    let before = (state.progress, state.identity);
                     take(pipeline, index, state, &record, &mut unshown[index])?;
-                    state.known = record.offset();
-                    if let Some(progress) = state.progress.filter(|_| state.progress != before) {
+                    state.note(Mark::of(&record));
+                    if before.1.is_some() && state.identity != before.1 {
+                        state.identity = before.1;
+                        is_another = true;
+                    }
+                    if let Some(progress) = state.progress.filter(|_| state.progress != before.0) {
                         let mut offsets = start_offsets.lock().unwrap_or_else(PoisonError::into_inner);
                         offsets[index] = Some(progress.next_offset);
                     }
@@ -131,6 +137,9 @@ impl Worker {
         });
         for (index, states) in unshown.into_iter().enumerate() {
             pipeline.view.store.apply(index, states);
+        }
+        if is_another {
+            self.doubt_changelog("it has another identity than before");
         }
         match read {
             Ok(0) => Ok(()),
@@ -161,7 +170,7 @@ impl Worker {
 
     /// Reads on with a new client.
     pub(super) fn replace_tail(&mut self) -> Result<(), PipelineError> {
-        let known: Vec<i64> = self.partitions.iter().map(|partition| partition.known).collect();
+        let known: Vec<i64> = self.partitions.iter().map(Partition::known).collect();
         let Some(tail) = begin_tail(&self.pipeline, &known)? else { return Ok(()) };
         for index in (0..self.partitions.len()).filter(|index| self.partitions[*index].active().is_some()) {
             tail.leave(number(index))?;
@@ -283,7 +292,7 @@ fn take(
         Some(Key::Identity) => {
             if let Some(identity) = Identity::parse(record.payload()) {
                 check_source(pipeline, identity)?;
-                partition.identity = record.payload().map(|value| (record.offset(), value.to_vec()));
+                partition.identity = Some(Mark::of(record));
             }
         }
         None => warn!(

@@ -382,7 +382,7 @@ impl Worker {
     ) -> Result<(), PipelineError> {
         let most = self.pipeline.settings.batch_max_events;
         let is_full = backlog.len() - self.blocked(backlog) >= most;
-        let is_stuck = self.writer.is_none() || Instant::now() < self.retry_at;
+        let is_stuck = self.writer.is_none() || !self.may_write();
         for (index, number) in (0..self.partitions.len()).zip(0..) {
             let partition = &mut self.partitions[index];
             let waiting = backlog.of(index).len();
@@ -405,9 +405,15 @@ impl Worker {
         Ok(())
     }
 
+    /// Nothing is written to a changelog that is in doubt, not even what is aborted: it takes offsets as well, until a
+    /// log that was cut is as long as it was.
+    fn may_write(&self) -> bool {
+        self.changelog_doubt.is_none() && Instant::now() >= self.retry_at
+    }
+
     /// Makes a writer if there is none and it is time to try.
     fn ensure_writer(&mut self) -> Result<(), PipelineError> {
-        if self.writer.is_some() || Instant::now() < self.retry_at {
+        if self.writer.is_some() || !self.may_write() {
             return Ok(());
         }
         let config = self.pipeline.clients.writer(self.pipeline.clients.transactional_id.as_deref())?;

@@ -9,6 +9,7 @@ use order_events::registry::SchemaId;
 use super::retry::Retry;
 use crate::changelog::Progress;
 use crate::dead_letters::{Gate, Limit};
+use crate::mark::Mark;
 
 /// How this instance stands to a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +56,15 @@ impl EndSeen {
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) role: Role,
-    /// The last offset of the changelog that is in the store; what this instance wrote itself included.
-    pub(super) known: i64,
+    /// The last two records of the changelog that are in the store; what this instance wrote itself included. Where a
+    /// log that was cut and went on has the mark of a transaction, which nobody is shown, the other one tells.
+    pub(super) marks: [Option<Mark>; 2],
     /// What the changelog says of the progress; `None` if it says nothing.
     pub(super) progress: Option<Progress>,
     /// Who wrote the last barrier that was read.
     pub(super) last_writer: Option<String>,
-    /// The offset and the value of the record that identifies the changelog; partition 0 has it.
-    pub(super) identity: Option<(i64, Vec<u8>)>,
+    /// The record that identifies the changelog; partition 0 has it.
+    pub(super) identity: Option<Mark>,
     /// When to ask again where it begins and ends, if its leader did not answer.
     pub(super) ask_again_at: Option<Instant>,
     /// The schema without which the next record cannot be read.
@@ -87,7 +89,7 @@ impl Partition {
     pub(super) fn new(limit: Limit) -> Self {
         Self {
             role: Role::Follows,
-            known: -1,
+            marks: [None; 2],
             progress: None,
             last_writer: None,
             identity: None,
@@ -99,6 +101,18 @@ impl Partition {
             gate: Gate::new(limit),
             timers: BTreeSet::new(),
             paused: false,
+        }
+    }
+
+    /// The last offset of the changelog that is in the store, -1 if nothing is.
+    pub(super) fn known(&self) -> i64 {
+        self.marks[1].map_or(-1, |mark| mark.offset)
+    }
+
+    /// Notes what is in the store now.
+    pub(super) fn note(&mut self, mark: Mark) {
+        if mark.offset > self.known() {
+            self.marks = [self.marks[1], Some(mark)];
         }
     }
 

@@ -12,11 +12,11 @@ use tracing::{debug, warn};
 
 use super::backlog::Backlog;
 use super::batch::PartitionBatch;
-use super::partition::Partition;
 use super::{GroupConsumer, PipelineError, Worker, number};
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Identity, Key, OutcomeWindow};
 use crate::config::Guarantee;
 use crate::dead_letters;
+use crate::mark::Mark;
 use crate::store::StateBytes;
 use crate::writer::{Delivered, Failure, Writer};
 
@@ -34,8 +34,8 @@ struct Ready {
 /// The number of the record that identifies the changelog; all others have their partition's.
 const IDENTITY: usize = usize::MAX - 1;
 
-/// Why nothing of a batch was committed.
-enum Stopped {
+/// Why nothing was committed.
+pub(super) enum Stopped {
     /// The transaction failed.
     Failed(Failure),
     /// The dead letters could not be written, and so the transaction failed.
@@ -66,9 +66,7 @@ impl Worker {
         backlog: &mut Backlog<'_>,
     ) -> Result<(), PipelineError> {
         self.tick_gates();
-        // What is tried meanwhile moves the end of a log that is too short beyond what is known of it, even if it is
-        // aborted: the doubt would find everything there.
-        if self.changelog_doubt.is_some() || Instant::now() < self.retry_at {
+        if !self.may_write() {
             return Ok(());
         }
         let Some(writer) = self.writer.take_if(|writer| writer.is_idle()) else { return Ok(()) };
@@ -79,7 +77,6 @@ impl Worker {
         match written {
             Ok(_) if ready.is_empty() => return Ok(()),
             Ok(written) => {
-                self.note_identity(&written, &ready);
                 self.pipeline.metrics.committed(began.elapsed());
                 for ready in ready {
                     self.count_letters(ready.batch.partition, ready.batch.tally);
@@ -89,20 +86,25 @@ impl Worker {
                 self.went_well();
                 self.batch_limit.grow();
             }
-            Err(Stopped::Failed(failure)) => {
-                self.failed("a transaction was aborted and will be tried again", failure)?;
-            }
-            Err(Stopped::LettersRefused(failure)) => {
-                let topic = &self.pipeline.topics.dead_letters;
-                self.failed(&format!("dead letters cannot be written to {topic}"), failure)?;
-            }
-            Err(Stopped::OtherChangelog(reason, failure)) => {
-                self.doubt_changelog(&reason);
-                self.failed(&reason, failure)?;
-            }
-            Err(Stopped::Error(error)) => return Err(error),
+            Err(stopped) => self.stopped("a transaction was aborted and will be tried again", stopped)?,
         }
         Ok(())
+    }
+
+    /// Nothing was committed; `what` tells it if only the transaction failed.
+    pub(super) fn stopped(&mut self, what: &str, stopped: Stopped) -> Result<(), PipelineError> {
+        match stopped {
+            Stopped::Failed(failure) => self.failed(what, failure),
+            Stopped::LettersRefused(failure) => {
+                let topic = &self.pipeline.topics.dead_letters;
+                self.failed(&format!("dead letters cannot be written to {topic}"), failure)
+            }
+            Stopped::OtherChangelog(reason, failure) => {
+                self.doubt_changelog(&reason);
+                self.failed(&reason, failure)
+            }
+            Stopped::Error(error) => Err(error),
+        }
     }
 
     /// Folds each active partition and sends what that makes, while the next one is folded; then commits. What
@@ -192,12 +194,7 @@ impl Worker {
             let next = Offset::Offset(batch.progress.next_offset);
             offsets.add_partition_offset(&self.pipeline.topics.events, number(batch.partition), next)?;
         }
-        let written = writer.delivered().map_err(|error| writer.give_up(error))?;
-        if let Some(reason) = self.seems_another_changelog(&written) {
-            // Without its progress record, the next start builds the orders again from the events.
-            let failure = writer.give_up(KafkaError::MessageProduction(Code::NoOffset));
-            return Err(Stopped::OtherChangelog(reason, failure));
-        }
+        let written = self.delivered(writer)?;
         if self.pipeline.settings.processing_guarantee == Guarantee::ExactlyOnce {
             writer.commit(Some((offsets, group)))?;
         } else {
@@ -225,16 +222,19 @@ impl Worker {
         writer.drain()
     }
 
-    /// Queues the other records of one partition; the progress is the last of them.
+    /// Queues the other records of one partition; the progress is the last of them. The first one shows whether the log
+    /// goes on where it ended.
     fn send(&self, writer: &Writer, ready: &Ready) -> Result<(), KafkaError> {
         let topic = &self.pipeline.topics.changelog;
         let (index, partition) = (ready.batch.partition, Some(number(ready.batch.partition)));
+        let mut first = Some(index);
         for (order_id, state) in &ready.states {
-            writer.send(topic, partition, Some(order_id.as_bytes()), state.as_deref(), None, None)?;
+            let key = Some(order_id.as_bytes());
+            writer.send(topic, partition, key, state.as_deref(), None, first.take())?;
         }
-        for (first, window) in &ready.windows {
-            let key = Key::Outcomes(*first).as_text();
-            writer.send(topic, partition, Some(key.as_bytes()), window.as_deref(), None, None)?;
+        for (from, window) in &ready.windows {
+            let key = Key::Outcomes(*from).as_text();
+            writer.send(topic, partition, Some(key.as_bytes()), window.as_deref(), None, first.take())?;
         }
         if let Some(identity) = &ready.identity {
             let key = Key::Identity.as_text();
@@ -244,30 +244,36 @@ impl Worker {
         writer.send(topic, partition, Some(key.as_bytes()), progress, None, Some(index))
     }
 
-    /// Why the changelog seems to be another one, if so: new records lie before older ones, and what those said is gone.
-    pub(super) fn seems_another_changelog(&self, written: &[Delivered]) -> Option<String> {
-        written.iter().find_map(|(index, offset)| {
-            let Partition { known, .. } = self.partitions.get(*index)?;
-            (offset <= known)
-                .then(|| format!("partition {index} was known up to {known}, a new record got {offset}"))
-        })
-    }
-
-    /// Notes up to where this instance has written each changelog partition itself.
-    fn note_written(&mut self, written: &[Delivered]) {
-        for (index, offset) in written {
-            if let Some(partition) = self.partitions.get_mut(*index) {
-                partition.known = partition.known.max(*offset);
+    /// Waits until the records are delivered, and gives the transaction up if they got offsets that the changelog had
+    /// given before. Without this progress record, the next start processes the events again.
+    pub(super) fn delivered(&self, writer: &Writer) -> Result<Vec<Delivered>, Stopped> {
+        let written = writer.delivered().map_err(|error| writer.give_up(error))?;
+        match self.seems_another_changelog(&written) {
+            None => Ok(written),
+            Some(reason) => {
+                let failure = writer.give_up(KafkaError::MessageProduction(Code::NoOffset));
+                Err(Stopped::OtherChangelog(reason, failure))
             }
         }
     }
 
-    /// Notes where the record is that identifies the changelog, if it was written just now.
-    fn note_identity(&mut self, written: &[Delivered], ready: &[Ready]) {
-        let offset = written.iter().find_map(|(number, offset)| (*number == IDENTITY).then_some(*offset));
-        let value = ready.iter().find_map(|ready| ready.identity.clone());
-        if let Some(identity) = offset.zip(value) {
-            self.partitions[0].identity = Some(identity);
+    /// Why the changelog seems to be another one, if so: new records lie before older ones, and what those said is gone.
+    fn seems_another_changelog(&self, written: &[Delivered]) -> Option<String> {
+        written.iter().find_map(|(index, Mark { offset, .. })| {
+            let known = self.partitions.get(*index)?.known();
+            (*offset <= known)
+                .then(|| format!("partition {index} was known up to {known}, a new record got {offset}"))
+        })
+    }
+
+    /// Notes what this instance has written itself.
+    fn note_written(&mut self, written: &[Delivered]) {
+        for (number, mark) in written {
+            if *number == IDENTITY {
+                self.partitions[0].identity = Some(*mark);
+            } else if let Some(partition) = self.partitions.get_mut(*number) {
+                partition.note(*mark);
+            }
         }
     }
 

@@ -10,9 +10,11 @@ use tracing::{debug, error, info, warn};
 
 use super::backlog::Backlog;
 use super::partition::Role;
+use super::process::Stopped;
 use super::rebalance::Change;
 use super::{GroupConsumer, PipelineError, Worker, number};
 use crate::changelog::{Barrier, ChangelogEntry, Key, Progress};
+use crate::mark::Mark;
 use crate::topics;
 use crate::writer::{Failure, Writer};
 
@@ -81,7 +83,7 @@ impl Worker {
     fn deactivate(&mut self, index: usize, role: Role) -> Result<(), PipelineError> {
         let partition = &mut self.partitions[index];
         if partition.role == Role::Active {
-            self.tail.return_to(number(index), partition.known)?;
+            self.tail.return_to(number(index), partition.known())?;
         }
         partition.role = role;
         self.pipeline.status.change(index, |status| status.active = false);
@@ -109,7 +111,7 @@ impl Worker {
         backlog: &mut Backlog<'_>,
     ) -> Result<(), PipelineError> {
         // While it is in doubt what the changelog is, no barrier is read back.
-        if Instant::now() < self.retry_at || self.changelog_doubt.is_some() {
+        if !self.may_write() {
             return Ok(());
         }
         self.write_barriers()?;
@@ -128,7 +130,7 @@ impl Worker {
         for index in (0..count).map(|step| (first + step) % count) {
             let partition = &self.partitions[index];
             let Role::AwaitsBarrier { offset, .. } = partition.role else { continue };
-            if partition.known < offset || partition.ask_again_at.is_some_and(|at| Instant::now() < at) {
+            if partition.known() < offset || partition.ask_again_at.is_some_and(|at| Instant::now() < at) {
                 continue;
             }
             self.pipeline.status.beat();
@@ -156,26 +158,23 @@ impl Worker {
             let (partition, key) = (number(*index), Some(key.as_bytes()));
             writer.send(topic, Some(partition), key, Some(&value), None, Some(*index))
         };
-        let written = writer.begin().and_then(|()| {
+        let written = writer.begin().map_err(Stopped::from).and_then(|()| {
             needing.iter().try_for_each(send).map_err(|error| writer.give_up(error))?;
-            let written = writer.delivered().map_err(|error| writer.give_up(error))?;
-            writer.commit(None).map(|()| written)
+            let written = self.delivered(writer)?;
+            writer.commit(None)?;
+            Ok(written)
         });
         match written {
             Ok(written) => {
-                if let Some(reason) = self.seems_another_changelog(&written) {
-                    self.doubt_changelog(&reason);
-                    return Ok(());
-                }
-                for (index, offset) in written {
+                for (index, Mark { offset, .. }) in written {
                     let since = Instant::now();
                     self.partitions[index].role = Role::AwaitsBarrier { offset, since };
                 }
                 self.went_well();
+                Ok(())
             }
-            Err(failure) => self.failed("no transactions are possible", failure)?,
+            Err(stopped) => self.stopped("no transactions are possible", stopped),
         }
-        Ok(())
     }
 
     /// Aborts what the last writer left open, by taking its transactional id for a moment. If it lives, it is
@@ -183,7 +182,7 @@ impl Worker {
     fn fence_longest_awaited(&mut self) -> Result<(), PipelineError> {
         let awaited =
             self.partitions.iter().enumerate().filter_map(|(index, partition)| match partition.role {
-                Role::AwaitsBarrier { offset, since } if partition.known < offset => Some((since, index)),
+                Role::AwaitsBarrier { offset, since } if partition.known() < offset => Some((since, index)),
                 _ => None,
             });
         let Some((since, index)) = awaited.min() else { return Ok(()) };

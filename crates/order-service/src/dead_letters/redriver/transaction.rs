@@ -57,7 +57,8 @@ impl Topics<'_> {
             self.send_event(writer, number, letter, request.force).map_err(failed)?;
         }
         let delivered = writer.delivered().map_err(failed)?;
-        let delivered: HashMap<usize, i64> = delivered.into_iter().collect();
+        let delivered: HashMap<usize, i64> =
+            delivered.into_iter().map(|(number, mark)| (number, mark.offset)).collect();
         let mut redriven = Vec::with_capacity(approved.len());
         for (number, letter) in approved.iter().enumerate() {
             // The note has to tell where the event is.
