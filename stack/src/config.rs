@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::brokers::Brokers;
 use crate::launch::Lifetime;
 use crate::wait::Cancel;
 
@@ -15,13 +16,17 @@ pub struct StackConfig {
     /// Where the programs are kept, for all stacks. Default: `.data/stack` of this repository, outside `target`
     /// so that `cargo clean` keeps it.
     pub cache_dir: PathBuf,
-    /// The broker's port on 127.0.0.1; none takes any free one.
+    /// How many brokers. A folder's data are for the number with which it was first used. Default: one.
+    pub brokers: Brokers,
+    /// Whether there is a [`Gate`](crate::Gate) in front of each broker. Default: no.
+    pub gates: bool,
+    /// The port of the first broker on 127.0.0.1, the others have the next ones; none takes any free ones.
     pub kafka_port: Option<u16>,
     /// The registry's port on 127.0.0.1; none takes any free one.
     pub registry_port: Option<u16>,
     /// Whether the servers stop with this process, at the latest. Default: [`Lifetime::Bound`].
     pub lifetime: Lifetime,
-    /// How long both servers may take until they are ready. Default: two minutes, since a busy machine with two
+    /// How long all servers may take until they are ready. Default: two minutes, since a busy machine with two
     /// cores may start several stacks at once.
     pub start_deadline: Duration,
     /// Kafka's version. Default: that of `pom.xml`; another one is fetched beside it.
@@ -40,6 +45,8 @@ impl StackConfig {
         Self {
             data_dir: data_dir.into(),
             cache_dir: repository().join(".data/stack"),
+            brokers: Brokers::One,
+            gates: false,
             kafka_port: None,
             registry_port: None,
             lifetime: Lifetime::Bound,

@@ -20,8 +20,8 @@ const QUESTION: Duration = Duration::from_secs(3);
 /// What is known of the stack in a folder.
 #[derive(Debug)]
 pub struct Status {
-    /// The broker.
-    pub broker: ServerStatus,
+    /// The brokers, in the order of their node ids.
+    pub brokers: Vec<ServerStatus>,
     /// The registry.
     pub registry: ServerStatus,
     /// The process that the stack stops with, if it was started so and that process runs.
@@ -31,9 +31,14 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether both servers do their work.
+    /// All servers, brokers first.
+    pub fn servers(&self) -> impl Iterator<Item = &ServerStatus> {
+        self.brokers.iter().chain([&self.registry])
+    }
+
+    /// Whether all servers do their work.
     pub fn is_up(&self) -> bool {
-        [&self.broker, &self.registry].into_iter().all(|server| matches!(server.condition, Condition::Ready))
+        self.servers().all(|server| matches!(server.condition, Condition::Ready))
     }
 }
 
@@ -68,25 +73,32 @@ pub enum Condition {
 pub fn status(data_dir: &Path) -> Result<Option<Status>, StackError> {
     let layout = Layout::of(data_dir)?;
     let Some(state) = State::read(&layout.state())? else { return Ok(None) };
-    let broker_port = state.broker.port;
-    let registry_port = state.registry.port;
-    let ask_broker = || broker::Probe::new(broker_port).map_err(|error| error.to_string())?.ask(QUESTION);
+    let brokers = state.count().nodes().zip(state.brokers());
     Ok(Some(Status {
-        broker: look(Kind::Broker, &state.broker, ask_broker),
-        registry: look(Kind::Registry, &state.registry, || registry::ask(registry_port, QUESTION)),
+        brokers: brokers.map(|(node, record)| look(Kind::Broker(node), &record.broker)).collect(),
+        registry: look(Kind::Registry, &state.registry),
         owner: state.living_owner().map(|owner| owner.pid),
         logs: layout.logs(),
     }))
 }
 
-fn look(kind: Kind, record: &Record, ask: impl FnOnce() -> Result<(), String>) -> ServerStatus {
+fn look(kind: Kind, record: &Record) -> ServerStatus {
     let pid = record.alive().map(|process| process.pid);
-    let condition = match pid.map(|_| ask()) {
+    let condition = match pid.map(|_| ask(kind, record.port)) {
         None => Condition::Stopped,
         Some(Ok(())) => Condition::Ready,
         Some(Err(reason)) => Condition::NotReady(reason),
     };
     ServerStatus { what: kind.name(), port: record.port, pid, condition }
+}
+
+fn ask(kind: Kind, port: u16) -> Result<(), String> {
+    match kind {
+        Kind::Broker(node) => {
+            broker::Probe::new(node, port).map_err(|error| error.to_string())?.ask(QUESTION)
+        }
+        Kind::Registry => registry::ask(port, QUESTION),
+    }
 }
 
 /// Stops the stack in a folder; false if nothing of it ran.
@@ -103,8 +115,8 @@ pub fn stop(data_dir: &Path) -> Result<bool, StackError> {
     if let Some(owner) = state.living_owner() {
         return Err(StackError::Owned { owner: owner.pid, data_dir: layout.root().to_owned() });
     }
-    let mut running: Vec<Process> = [(Kind::Broker, &state.broker), (Kind::Registry, &state.registry)]
-        .into_iter()
+    let mut running: Vec<Process> = state
+        .servers()
         .filter_map(|(kind, record)| Some(Process::adopted(kind.name(), record.alive()?.clone())))
         .collect();
     process::stop_all(&mut running, STOP_PATIENCE, &Cancel::default())?;

@@ -86,7 +86,7 @@ pub enum StackError {
         /// The stack's folder.
         data_dir: PathBuf,
     },
-    /// The stack must be stopped before its data may be wiped.
+    /// The stack must be stopped before its data may be wiped, or its brokers be others.
     #[error(
         "the stack in {} is running (process {pid}): stop it first (`local-stack down`, `make stack-down`)",
         data_dir.display()
@@ -174,6 +174,32 @@ pub enum StackError {
         found: i16,
         /// The newest level that the broker reads.
         newest: i16,
+    },
+    /// The data in a folder are of another number of brokers.
+    #[error(
+        "the data in {} are of --brokers {found} (with make, BROKERS={found}), not of {asked}: ask for {found}, take \
+         another folder (--data-dir), or delete the data (`local-stack clean-data`, `make clean-data`)",
+        data_dir.display()
+    )]
+    OtherBrokers {
+        /// The stack's folder.
+        data_dir: PathBuf,
+        /// How many brokers have used it.
+        found: u16,
+        /// How many were asked for.
+        asked: u16,
+    },
+    /// A partition's leader stayed where it was.
+    #[error("the leader of {topic}-{partition} could not be moved to broker {to}: {reason}")]
+    NotMoved {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The node id of the broker that was to lead.
+        to: i32,
+        /// Why, or what was seen last.
+        reason: String,
     },
     /// The recorded state cannot be read.
     #[error(

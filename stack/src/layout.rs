@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::brokers::Node;
 use crate::error::StackError;
 
 /// The folder of one stack. The servers run in it and name their data relative to it, so that no character of
@@ -13,8 +14,6 @@ pub(crate) struct Layout {
     root: PathBuf,
 }
 
-/// The broker's records, relative to the folder.
-pub(crate) const BROKER_DATA: &str = "broker/data";
 /// The registry's database, relative to the folder; H2 adds `.mv.db`.
 pub(crate) const REGISTRY_DATABASE: &str = "registry/registry";
 
@@ -42,12 +41,12 @@ impl Layout {
         &self.root
     }
 
-    pub(crate) fn broker_data(&self) -> PathBuf {
-        self.root.join(BROKER_DATA)
+    pub(crate) fn broker_data(&self, node: Node) -> PathBuf {
+        self.root.join(node.data())
     }
 
-    pub(crate) fn broker_properties(&self) -> PathBuf {
-        self.root.join("broker/server.properties")
+    pub(crate) fn broker_properties(&self, node: Node) -> PathBuf {
+        self.root.join(node.folder()).join("server.properties")
     }
 
     pub(crate) fn log(&self, name: &str) -> PathBuf {

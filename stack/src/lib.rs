@@ -1,6 +1,6 @@
 //! A real Kafka broker and schema registry on this machine, without Docker.
 //!
-//! The broker is Apache Kafka (KRaft, one node), the registry is Apicurio, whose API Confluent's clients speak.
+//! The broker is Apache Kafka (KRaft), one node or three; the registry is Apicurio, whose API Confluent's clients speak.
 //! Maven fetches both once; Java 17 or newer runs them, on 127.0.0.1 only.
 //!
 //! A test starts a [`Stack`] of its own on free ports, disturbs its servers as it likes, and drops it:
@@ -20,6 +20,9 @@
 //! # }
 //! ```
 //!
+//! With three brokers ([`Brokers::Three`]), [`Stack::move_leader`] says which of them leads a partition, and a [`Gate`]
+//! in front of each can cut clients off ([`StackConfig::gates`]).
+//!
 //! One stack may serve a whole test process from a `static`: statics are never dropped, and the servers end with
 //! the process all the same, even if it is killed ([`Lifetime::Bound`]).
 //!
@@ -29,10 +32,12 @@
 //! together with both services (`run`): [`cli`].
 
 mod broker;
+mod brokers;
 pub mod cli;
 mod config;
 mod control;
 mod error;
+mod gate;
 mod http;
 mod identity;
 mod installation;
@@ -41,6 +46,7 @@ mod launch;
 mod layout;
 mod lock;
 mod logfile;
+mod plan;
 mod ports;
 mod process;
 mod programs;
@@ -50,9 +56,11 @@ mod stack;
 mod state;
 mod wait;
 
+pub use brokers::Brokers;
 pub use config::StackConfig;
 pub use control::{Condition, ServerStatus, Status, clean, status, stop};
 pub use error::StackError;
+pub use gate::Gate;
 pub use launch::Lifetime;
 pub use ports::free_port;
 pub use server::Server;

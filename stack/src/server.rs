@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::broker;
+use crate::brokers::Node;
 use crate::error::StackError;
+use crate::gate::Gate;
 use crate::launch;
 use crate::logfile::LogFile;
 use crate::ports::PortUse;
 use crate::process::{self, Process};
 use crate::registry;
-use crate::state::{Record, State, StateFile};
+use crate::state::{Record, StateFile};
 use crate::wait::{self, Cancel};
 
 /// How long a server may take to stop when asked, before it is killed.
@@ -22,10 +24,10 @@ pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// How long one question after readiness may take.
 const QUESTION: Duration = Duration::from_secs(2);
 
-/// Which of the two servers.
+/// Which server of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Broker,
+    Broker(Node),
     Registry,
 }
 
@@ -36,15 +38,8 @@ impl Kind {
 
     pub(crate) fn port_use(self) -> PortUse {
         match self {
-            Self::Broker => broker::PORT,
+            Self::Broker(node) => node.port_use(),
             Self::Registry => registry::PORT,
-        }
-    }
-
-    pub(crate) fn record(self, state: &mut State) -> &mut Record {
-        match self {
-            Self::Broker => &mut state.broker,
-            Self::Registry => &mut state.registry,
         }
     }
 }
@@ -52,10 +47,11 @@ impl Kind {
 /// Makes the command anew for each start.
 pub(crate) type MakeCommand = Box<dyn Fn() -> Command + Send + Sync>;
 
-/// The broker or the registry of a stack. It may be stopped, killed, paused and started from any thread.
+/// A broker or the registry of a stack. It may be stopped, killed, paused and started from any thread.
 pub struct Server {
     kind: Kind,
     port: u16,
+    gate: Option<Gate>,
     make_command: MakeCommand,
     log: LogFile,
     state: Arc<StateFile>,
@@ -73,10 +69,17 @@ impl Server {
         cancel: Cancel,
     ) -> Self {
         let process = record.alive().map(|id| Process::adopted(kind.name(), id.clone()));
-        Self { kind, port: record.port, make_command, log, state, cancel, process: Mutex::new(process) }
+        let port = record.port;
+        Self { kind, port, gate: None, make_command, log, state, cancel, process: Mutex::new(process) }
     }
 
-    /// What it is, for a sentence: "the Kafka broker", "the schema registry".
+    /// Puts a gate at its port, which it leaves for that of the gate.
+    pub(crate) fn behind(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// What it is, for a sentence: "the Kafka broker", "Kafka broker 2", "the schema registry".
     pub fn name(&self) -> &'static str {
         self.kind.name()
     }
@@ -84,6 +87,16 @@ impl Server {
     /// Its port on 127.0.0.1, the same after each start.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it listens itself: at its port, unless there is a gate.
+    pub(crate) fn own_port(&self) -> u16 {
+        self.gate.as_ref().map_or(self.port, Gate::broker)
+    }
+
+    /// The gate in front of it; only brokers have one, with [`StackConfig::gates`](crate::StackConfig::gates).
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     /// Its process; none when it does not run.
@@ -105,7 +118,7 @@ impl Server {
         if process.as_mut().is_some_and(|running| running.exit().is_none()) {
             return Ok(());
         }
-        self.kind.port_use().check_free(self.port)?;
+        self.kind.port_use().check_free(self.own_port())?;
         let open = || self.log.open(self.kind.name()).and_then(|output| Ok((output.try_clone()?, output)));
         let (output, errors) = open().map_err(StackError::io("open the log", self.log.path()))?;
         let mut command = (self.make_command)();
@@ -113,17 +126,21 @@ impl Server {
         let child = launch::spawn(command).map_err(StackError::io("start", self.kind.name()))?;
         let started = process.insert(Process::started(self.kind.name(), child));
         let id = started.id().clone();
-        self.state.update(|state| self.kind.record(state).process = Some(id))
+        self.state.update(|state| {
+            if let Some(record) = state.record(self.kind) {
+                record.process = Some(id);
+            }
+        })
     }
 
-    /// Waits until it does its work: the broker and its controller agree to make a topic, the registry lists its
-    /// subjects.
+    /// Waits until it does its work: the broker and the controller agree to make a topic with a replica there, the
+    /// registry lists its subjects.
     ///
     /// # Errors
     /// [`StackError::Died`] at once when it ends, [`StackError::NotReady`] when the time is up.
     pub fn wait_ready(&self, patience: Duration) -> Result<(), StackError> {
         let probe = match self.kind {
-            Kind::Broker => Some(broker::Probe::new(self.port)?),
+            Kind::Broker(node) => Some(broker::Probe::new(node, self.port)?),
             Kind::Registry => None,
         };
         let ask = || match &probe {
@@ -193,7 +210,7 @@ impl Server {
         }
     }
 
-    /// The record of both servers.
+    /// The record of all servers.
     pub(crate) fn state(&self) -> &StateFile {
         &self.state
     }

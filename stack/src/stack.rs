@@ -1,23 +1,27 @@
-//! A broker and a registry together.
+//! Brokers and a registry together.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::broker::{self, Ports};
+use crate::brokers::Node;
 use crate::config::StackConfig;
 use crate::error::StackError;
+use crate::gate::Gate;
 use crate::identity::ProcessId;
 use crate::installation::Installation;
 use crate::launch::Lifetime;
-use crate::layout::{BROKER_DATA, Layout};
+use crate::layout::Layout;
 use crate::lock::FileLock;
 use crate::logfile::LogFile;
-use crate::ports;
+use crate::plan::{self, plan};
 use crate::process::{self, Process};
 use crate::registry;
 use crate::server::{Kind, MakeCommand, STOP_PATIENCE, Server};
-use crate::state::{Record, State, StateFile};
+use crate::state::{BrokerRecord, Record, State, StateFile};
 use crate::wait::Cancel;
 
 /// A server that runs already is ready or nearly so; one that does not answer for this long hangs.
@@ -25,12 +29,13 @@ const ADOPTED_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a drop may take before it kills: shorter than a stop that somebody asked for.
 const DROP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running broker and registry. Unless it is [`Lifetime::Detached`] or was found running, dropping it stops
-/// both.
+/// Running brokers, one or three, and a registry. Unless it is [`Lifetime::Detached`] or was found running, dropping
+/// it stops all of them.
 #[derive(Debug)]
 pub struct Stack {
-    data_dir: PathBuf,
-    broker: Server,
+    layout: Layout,
+    nodes: Vec<Node>,
+    brokers: Vec<Server>,
     registry: Server,
     owned: bool,
     found_running: bool,
@@ -62,14 +67,19 @@ impl Stack {
         let _lock = FileLock::wait(&layout.lock(), config.start_deadline, &config.cancel, || {
             (config.progress)("waiting for another local-stack command in the same folder");
         })?;
+        broker::check_brokers(&layout, config.brokers)?;
         let state = plan(&layout, config)?;
-        if state.broker.alive().is_none() {
-            broker::check_readable(&layout, installation.kafka_version())?;
+        for (node, record) in config.brokers.nodes().zip(state.brokers()) {
+            if record.broker.alive().is_none() {
+                broker::check_readable(&layout, node, installation.kafka_version())?;
+            }
         }
-        let mut stack = assemble(config, &layout, installation, &state)?;
-        let ports = Ports { broker: state.broker.port, controller: state.controller_port };
-        let prepare =
-            || broker::prepare(&layout, installation, ports, &config.broker_settings, &config.cancel);
+        let ports = plan::broker_ports(&state, config.gates)?;
+        let mut stack = assemble(config, &layout, installation, state, &ports)?;
+        let prepare = |node| {
+            let (settings, cancel) = (&config.broker_settings, &config.cancel);
+            broker::prepare(&layout, installation, node, &ports, settings, cancel)
+        };
         match stack.bring_up(config, prepare) {
             Ok(()) => Ok(stack),
             Err(error) => {
@@ -80,9 +90,10 @@ impl Stack {
         }
     }
 
-    /// What Kafka clients need to know.
+    /// What Kafka clients need to know: the address of every broker.
     pub fn bootstrap_servers(&self) -> String {
-        format!("127.0.0.1:{}", self.broker.port())
+        let addresses = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port()));
+        addresses.collect::<Vec<_>>().join(",")
     }
 
     /// What registry clients need to know: the root of the API that Confluent's clients speak.
@@ -90,14 +101,39 @@ impl Stack {
         registry::url(self.registry.port())
     }
 
-    /// The Kafka broker.
+    /// The first Kafka broker, or the only one.
     pub fn broker(&self) -> &Server {
-        &self.broker
+        &self.brokers[0]
     }
 
-    /// Where the broker keeps its logs: a folder for each partition.
+    /// All Kafka brokers, in the order of their node ids, which begin at 1.
+    pub fn brokers(&self) -> &[Server] {
+        &self.brokers
+    }
+
+    /// Where the first broker keeps its logs: a folder for each partition.
     pub fn broker_data(&self) -> PathBuf {
-        self.data_dir.join(BROKER_DATA)
+        self.data_of_broker(0)
+    }
+
+    /// The same of the broker at this index of [`Stack::brokers`]; there must be one.
+    pub fn data_of_broker(&self, index: usize) -> PathBuf {
+        self.layout.broker_data(self.nodes[index])
+    }
+
+    /// Lets another broker lead a partition: that with this node id, which must have a replica of it. It becomes the
+    /// preferred leader, too. Returns when it leads, as soon as it is in sync.
+    ///
+    /// # Errors
+    /// [`StackError::NotMoved`].
+    pub fn move_leader(&self, topic: &str, partition: i32, to: i32) -> Result<(), StackError> {
+        let broker = self.nodes.iter().position(|node| i32::from(node.id()) == to);
+        let moved = match broker {
+            Some(index) => broker::move_leader(self.brokers[index].own_port(), topic, partition, to),
+            None => Err("there is no such broker".to_owned()),
+        };
+        let topic = topic.to_owned();
+        moved.map_err(|reason| StackError::NotMoved { topic, partition, to, reason })
     }
 
     /// The schema registry.
@@ -107,7 +143,7 @@ impl Stack {
 
     /// The folder of its data and logs.
     pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+        self.layout.root()
     }
 
     /// Whether all of it ran already and this found it so.
@@ -115,7 +151,7 @@ impl Stack {
         self.found_running
     }
 
-    /// Stops both servers, and kills one that has not ended after 30 s.
+    /// Stops all servers, and kills those that have not ended after 30 s.
     ///
     /// # Errors
     /// [`StackError::Unkillable`], or an I/O error.
@@ -123,44 +159,65 @@ impl Stack {
         self.stop_within(STOP_PATIENCE, |_| true)
     }
 
+    /// All servers, brokers first.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.brokers.iter().chain([&self.registry])
+    }
+
     fn stop_within(&self, patience: Duration, which: impl Fn(&Process) -> bool) -> Result<(), StackError> {
-        let (mut broker, mut registry) = (self.broker.process(), self.registry.process());
-        let processes = broker.iter_mut().chain(registry.iter_mut()).filter(|process| which(process));
-        process::stop_all(processes, patience, &Cancel::default()).map(drop)
+        let mut processes: Vec<_> = self.servers().map(Server::process).collect();
+        let processes = processes.iter_mut().filter_map(|process| process.as_mut());
+        process::stop_all(processes.filter(|process| which(process)), patience, &Cancel::default()).map(drop)
     }
 
     fn bring_up(
         &mut self,
         config: &StackConfig,
-        prepare_broker: impl FnOnce() -> Result<(), StackError>,
+        prepare_broker: impl Fn(Node) -> Result<(), StackError> + Sync,
     ) -> Result<(), StackError> {
-        for server in [&self.broker, &self.registry] {
+        for server in self.servers() {
             if server.pid().is_some() && server.wait_ready(ADOPTED_PATIENCE).is_err() {
                 config.cancel.check()?;
                 (config.progress)(&format!("{} runs but does not answer: starting it again", server.name()));
                 server.kill()?;
             }
         }
-        self.found_running = self.broker.pid().is_some() && self.registry.pid().is_some();
-        if self.found_running {
+        let all_run = self.servers().all(|server| server.pid().is_some());
+        self.found_running = all_run;
+        if all_run {
             return Ok(());
         }
         let bound = config.lifetime == Lifetime::Bound;
         if bound {
-            self.broker.state().update(|state| state.owner = ProcessId::own())?;
+            self.registry.state().update(|state| state.owner = ProcessId::own())?;
         }
         let deadline = Instant::now() + config.start_deadline;
-        // The registry first: it gets going while the broker's storage is formatted.
+        // The registry first: it gets going while the brokers' storage is formatted.
         self.registry.start()?;
-        if self.broker.pid().is_none() {
-            prepare_broker()?;
-            self.broker.start()?;
-        }
-        for server in [&self.broker, &self.registry] {
+        self.start_brokers(prepare_broker)?;
+        for server in self.servers() {
             server.wait_ready(deadline.saturating_duration_since(Instant::now()))?;
         }
         self.owned = bound;
         Ok(())
+    }
+
+    /// All at once: none is ready before most are.
+    fn start_brokers(
+        &self,
+        prepare: impl Fn(Node) -> Result<(), StackError> + Sync,
+    ) -> Result<(), StackError> {
+        let start = &|(node, broker): (&Node, &Server)| match broker.pid() {
+            Some(_) => Ok(()),
+            None => prepare(*node).and_then(|()| broker.start()),
+        };
+        thread::scope(|scope| {
+            let all = self.nodes.iter().zip(&self.brokers);
+            let starting: Vec<_> = all.map(|broker| scope.spawn(move || start(broker))).collect();
+            let join =
+                |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            starting.into_iter().try_for_each(join)
+        })
     }
 }
 
@@ -173,67 +230,34 @@ impl Drop for Stack {
     }
 }
 
-/// What shall run where: servers that still run stay where they are.
-fn plan(layout: &Layout, config: &StackConfig) -> Result<State, StackError> {
-    let previous = State::read(&layout.state())?;
-    if let Some(owner) = previous.as_ref().and_then(State::living_owner) {
-        return Err(StackError::Owned { owner: owner.pid, data_dir: layout.root().to_owned() });
-    }
-    let broker = previous.as_ref().map(|state| &state.broker);
-    let registry = previous.as_ref().map(|state| &state.registry);
-    let controller_port = match &previous {
-        Some(state) if state.broker.alive().is_some() => state.controller_port,
-        _ => ports::free_port()?,
-    };
-    Ok(State {
-        owner: None,
-        controller_port,
-        broker: plan_one(Kind::Broker, broker, config.kafka_port)?,
-        registry: plan_one(Kind::Registry, registry, config.registry_port)?,
-    })
-}
-
-fn plan_one(kind: Kind, previous: Option<&Record>, asked: Option<u16>) -> Result<Record, StackError> {
-    let running = previous.filter(|record| record.alive().is_some());
-    match (running, asked) {
-        (Some(record), Some(asked)) if record.port != asked => {
-            let ports::PortUse { what, flag, variable } = kind.port_use();
-            Err(StackError::OtherPort { what, running: record.port, asked, flag, variable })
-        }
-        (Some(record), _) => Ok(record.clone()),
-        (None, Some(asked)) => {
-            kind.port_use().check_free(asked)?;
-            Ok(Record { port: asked, process: None })
-        }
-        (None, None) => Ok(Record { port: ports::free_port()?, process: None }),
-    }
-}
-
 fn assemble(
     config: &StackConfig,
     layout: &Layout,
     installation: &Installation,
-    state: &State,
+    state: State,
+    ports: &[Ports],
 ) -> Result<Stack, StackError> {
     let file = Arc::new(StateFile::create(layout.state(), state.clone())?);
+    let lifetime = config.lifetime;
     let server = |kind, record: &Record, log: &str, make_command: MakeCommand| {
         let log = LogFile::new(layout.log(log));
         Server::new(kind, record, make_command, log, Arc::clone(&file), config.cancel.clone())
     };
-    let lifetime = config.lifetime;
-    let broker_command: MakeCommand = {
+    let broker = |((node, record), ports): ((Node, &BrokerRecord), &Ports)| {
         let (layout, installation) = (layout.clone(), installation.clone());
-        Box::new(move || broker::command(&layout, &installation, lifetime))
+        let command = move || broker::command(&layout, &installation, lifetime, node);
+        let broker = server(Kind::Broker(node), &record.broker, &node.log(), Box::new(command));
+        let Some(gated) = ports.gated else { return Ok(broker) };
+        let gate = Gate::new(ports.clients, gated.clients);
+        Ok(broker.behind(gate.map_err(StackError::io("make a gate for", node.port_use().what))?))
     };
+    let nodes: Vec<Node> = config.brokers.nodes().collect();
+    let records = nodes.iter().copied().zip(state.brokers()).zip(ports);
+    let brokers = records.map(broker).collect::<Result<_, StackError>>()?;
     let registry_command: MakeCommand = {
         let (layout, installation, port) = (layout.clone(), installation.clone(), state.registry.port);
         Box::new(move || registry::command(&layout, &installation, lifetime, port))
     };
-    Ok(Stack {
-        data_dir: layout.root().to_owned(),
-        broker: server(Kind::Broker, &state.broker, "broker", broker_command),
-        registry: server(Kind::Registry, &state.registry, "registry", registry_command),
-        owned: false,
-        found_running: false,
-    })
+    let registry = server(Kind::Registry, &state.registry, "registry", registry_command);
+    Ok(Stack { layout: layout.clone(), nodes, brokers, registry, owned: false, found_running: false })
 }

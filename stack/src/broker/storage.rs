@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::LOGGING;
 use super::settings::{Ports, properties, settings};
+use crate::brokers::Node;
 use crate::error::StackError;
 use crate::installation::Installation;
 use crate::launch::{self, Lifetime};
-use crate::layout::{BROKER_DATA, Layout, existed};
+use crate::layout::{Layout, existed};
 use crate::logfile::LogFile;
 use crate::process::Process;
 use crate::wait::Cancel;
@@ -18,43 +19,47 @@ use crate::wait::Cancel;
 /// Names the cluster in its storage: 16 bytes in base64. Every local cluster may have the same.
 const CLUSTER_ID: &str = "bG9jYWwtc3RhY2stMDAwMQ";
 const FORMAT_PATIENCE: Duration = Duration::from_secs(60);
-/// Relative to the stack's folder, like [`BROKER_DATA`].
-const UNFINISHED_DATA: &str = "broker/unfinished";
 
-/// Writes the settings, and formats the storage before its first use.
+/// Writes a node's settings, and formats the storage before its first use.
 pub(crate) fn prepare(
     layout: &Layout,
     installation: &Installation,
-    ports: Ports,
+    node: Node,
+    ports: &[Ports],
     overrides: &BTreeMap<String, String>,
     cancel: &Cancel,
 ) -> Result<(), StackError> {
-    let path = layout.broker_properties();
+    let folder = layout.root().join(node.folder());
+    fs::create_dir_all(&folder).map_err(StackError::io("make the folder", folder))?;
+    let path = layout.broker_properties(node);
     let write = |path: &Path, data: &str| {
-        fs::write(path, properties(&settings(ports, data, overrides))).map_err(StackError::io("write", path))
+        let settings = settings(node, ports, data, overrides);
+        fs::write(path, properties(&settings)).map_err(StackError::io("write", path))
     };
-    write(&path, BROKER_DATA)?;
-    if layout.broker_data().exists() {
+    write(&path, &node.data())?;
+    let data = layout.broker_data(node);
+    if data.exists() {
         return Ok(());
     }
     // Formatted elsewhere and then renamed: the storage is formatted or absent, whenever this is killed.
-    let unfinished = layout.root().join(UNFINISHED_DATA);
+    let unfinished = data.with_file_name("unfinished");
     existed(fs::remove_dir_all(&unfinished)).map_err(StackError::io("remove the folder", &unfinished))?;
     let for_format = path.with_extension("format.properties");
-    write(&for_format, UNFINISHED_DATA)?;
-    format_storage(layout, installation, &for_format, cancel)?;
-    fs::rename(&unfinished, layout.broker_data()).map_err(StackError::io("rename", &unfinished))?;
+    write(&for_format, &format!("{}/unfinished", node.folder()))?;
+    format_storage(layout, installation, node, &for_format, cancel)?;
+    fs::rename(&unfinished, data).map_err(StackError::io("rename", &unfinished))?;
     fs::remove_file(&for_format).map_err(StackError::io("remove", &for_format))
 }
 
 fn format_storage(
     layout: &Layout,
     installation: &Installation,
+    node: Node,
     properties: &Path,
     cancel: &Cancel,
 ) -> Result<(), StackError> {
     const WHAT: &str = "Kafka's storage tool";
-    let log = LogFile::new(layout.log("broker-format"));
+    let log = LogFile::new(layout.log(&format!("{}-format", node.log())));
     let output = log.open(WHAT).map_err(StackError::io("open the log", log.path()))?;
     let errors = output.try_clone().map_err(StackError::io("open the log", log.path()))?;
     let mut command = installation.broker_java(Lifetime::Bound);

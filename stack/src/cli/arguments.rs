@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use crate::brokers::Brokers;
 use crate::config::{StackConfig, default_data_dir};
 use crate::wait::Cancel;
 
@@ -40,7 +42,10 @@ pub(super) struct Folder {
 pub(super) struct StackArguments {
     #[command(flatten)]
     pub(super) folder: Folder,
-    /// Port of the broker on 127.0.0.1
+    /// Number of brokers. Three need about 2.5 GB of memory, and one of them may be away
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = brokers())]
+    pub(super) brokers: Brokers,
+    /// Port of the broker on 127.0.0.1; of three brokers that of the first, the others have the next ones
     #[arg(long, value_name = "PORT", default_value_t = 9092, value_parser = port())]
     pub(super) kafka_port: u16,
     /// Port of the registry on 127.0.0.1
@@ -55,6 +60,7 @@ impl StackArguments {
     /// The stack asked for.
     pub(super) fn config(&self, cancel: Cancel, progress: fn(&str)) -> StackConfig {
         StackConfig {
+            brokers: self.brokers,
             kafka_port: Some(self.kafka_port),
             registry_port: Some(self.registry_port),
             kafka_version: self.kafka_version.clone(),
@@ -88,6 +94,12 @@ fn port() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
 }
 
+fn brokers() -> impl TypedValueParser<Value = Brokers> {
+    let three = Brokers::Three.count().to_string();
+    PossibleValuesParser::new(["1", "3"])
+        .map(move |number| if number == three { Brokers::Three } else { Brokers::One })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -105,5 +117,17 @@ mod tests {
         assert_eq!((run.cart_port, run.order_port), (8000, 8001));
         assert_eq!((run.stack.kafka_port, run.stack.registry_port), (9092, 8081));
         assert!(Arguments::try_parse_from(["local-stack", "up", "--kafka-port", "0"]).is_err());
+    }
+
+    #[test]
+    fn there_is_one_broker_or_three() {
+        let brokers = |number: &str| {
+            let parsed = Arguments::try_parse_from(["local-stack", "up", "--brokers", number]);
+            parsed.map(|parsed| if let Task::Up(stack) = parsed.task { Some(stack.brokers) } else { None })
+        };
+        assert_eq!(brokers("1").unwrap(), Some(Brokers::One));
+        assert_eq!(brokers("3").unwrap(), Some(Brokers::Three));
+        let message = brokers("2").unwrap_err().to_string();
+        assert!(message.contains("'2'") && message.contains("1, 3"), "{message}");
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn status(folder: &Folder) -> Result<ExitCode, CliError> {
         say("not running, and never was with this data folder: `local-stack up` (`make stack-up`) starts it");
         return Ok(ExitCode::FAILURE);
     };
-    for server in [&status.broker, &status.registry] {
+    for server in status.servers() {
         say(&line(server));
     }
     if let Some(owner) = status.owner {

@@ -11,12 +11,14 @@ use super::error::CliError;
 use super::output::{complain, progress, say};
 use super::service::{Plan, Service};
 use super::signals::{self, Asked};
+use crate::brokers::Brokers;
 use crate::error::StackError;
 use crate::layout::Layout;
 use crate::lock::FileLock;
 use crate::logfile::LogFile;
 use crate::ports::PortUse;
 use crate::process;
+use crate::server::Server;
 use crate::stack::Stack;
 
 const CART: PortUse = PortUse { what: "cart-service", flag: "--cart-port", variable: "CART_PORT" };
@@ -99,16 +101,18 @@ fn start_services(
     [cart_program, order_program]: [&Path; 2],
     services: &mut Vec<Service>,
 ) -> Result<(), CliError> {
-    let kafka = || {
-        vec![
-            ("KAFKA_BOOTSTRAP_SERVERS", stack.bootstrap_servers()),
-            ("SCHEMA_REGISTRY_URL", stack.registry_url()),
-        ]
-    };
-    let mut for_cart = kafka();
+    let mut for_both = vec![
+        ("KAFKA_BOOTSTRAP_SERVERS", stack.bootstrap_servers()),
+        ("SCHEMA_REGISTRY_URL", stack.registry_url()),
+    ];
+    if arguments.stack.brokers == Brokers::Three && std::env::var_os("TOPIC_REPLICATION_FACTOR").is_none() {
+        // The brokers' default is the same number; told, the services also ask for two replicas in sync.
+        for_both.push(("TOPIC_REPLICATION_FACTOR", arguments.stack.brokers.count().to_string()));
+    }
+    let mut for_cart = for_both.clone();
     for_cart.push(("ORDER_SERVICE_URL", format!("http://127.0.0.1:{}", arguments.order_port)));
     for_cart.push(("PUBLIC_ORDER_SERVICE_URL", format!("http://localhost:{}", arguments.order_port)));
-    let mut for_orders = kafka();
+    let mut for_orders = for_both;
     if std::env::var_os("INSTANCE_ID").is_none() {
         // It is the only one, and after a Ctrl-C that was not waited for it goes on at once.
         for_orders.push(("INSTANCE_ID", "local".to_owned()));
@@ -138,7 +142,7 @@ fn watch(services: &mut [Service], stack: &Stack, asked: &Asked) -> Result<(), C
         let ended: Vec<String> = services
             .iter_mut()
             .filter_map(Service::end)
-            .chain([stack.broker(), stack.registry()].into_iter().filter_map(|server| server.end()))
+            .chain(stack.servers().filter_map(Server::end))
             .collect();
         if !ended.is_empty() {
             return Err(CliError::Ended(ended));
@@ -160,8 +164,7 @@ fn stop(services: &mut [Service], stack: &Stack, asked: &Asked) -> Result<(), Cl
         return Ok(());
     }
     if asked.hurry.is_cancelled() {
-        stack.broker().kill()?;
-        stack.registry().kill()?;
+        stack.servers().try_for_each(Server::kill)?;
     }
     stack.stop()?;
     say("stopped");

@@ -12,7 +12,8 @@ fn pid(port: u16) -> u32 {
 /// The pids of all that a `run` started.
 fn pids(site: &Site) -> Vec<u32> {
     let status = local_stack::status(&site.data_dir()).unwrap().unwrap();
-    vec![pid(site.cart), pid(site.order), status.broker.pid.unwrap(), status.registry.pid.unwrap()]
+    let servers = status.servers().map(|server| server.pid.unwrap());
+    [pid(site.cart), pid(site.order)].into_iter().chain(servers).collect()
 }
 
 #[test]
@@ -52,6 +53,28 @@ fn everything_comes_up_and_ctrl_c_stops_the_services_before_the_broker() {
 }
 
 #[test]
+fn three_brokers_come_up_with_services_that_want_three_replicas() {
+    let site = Site::new();
+    let mut three = site.run();
+    three.args(["--brokers", "3"]);
+    let mut running = Running::start(three);
+    running.wait_for("Everything is up");
+    let environment = ask(site.cart, "/environment");
+    assert!(environment.lines().any(|line| line == "TOPIC_REPLICATION_FACTOR=3"), "{environment}");
+    let pids = pids(&site);
+    assert_eq!(pids.len(), 2 + 3 + 1);
+    let status = site.command("status").output().unwrap();
+    assert!(status.status.success() && text(&status).contains("Kafka broker 3"), "{}", text(&status));
+
+    running.interrupt();
+    let (code, output, errors) = running.finish();
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{output}");
+    assert!(!pids.into_iter().any(is_running));
+    let refused = site.up().output().unwrap();
+    assert!(!refused.status.success() && text(&refused).contains("BROKERS=3"), "{}", text(&refused));
+}
+
+#[test]
 fn a_killed_run_takes_everything_with_it() {
     let site = Site::new();
     let mut running = Running::start(site.run());
@@ -84,7 +107,7 @@ fn a_signal_during_the_start_stops_what_was_started() {
     let (code, output, errors) = running.finish();
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{output}");
     if let Some(status) = local_stack::status(&site.data_dir()).unwrap() {
-        assert_eq!((status.broker.pid, status.registry.pid), (None, None));
+        assert!(status.servers().all(|server| server.pid.is_none()), "{status:?}");
     }
 }
 

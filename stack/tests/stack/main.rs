@@ -1,13 +1,15 @@
 //! The library against real servers: what a test may do to them, and what they survive.
 #![expect(clippy::unwrap_used, reason = "a failure anywhere in here is the test's failure")]
 
+mod three_brokers;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use local_stack::{Condition, Lifetime, Stack, StackConfig, StackError};
+use local_stack::{Brokers, Condition, Lifetime, Stack, StackConfig, StackError};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -102,7 +104,7 @@ fn a_half_started_stack_is_mended_and_only_its_missing_half_is_started() {
     assert!(is_running(registry), "a detached server outlives its handle");
 
     let status = local_stack::status(folder.path()).unwrap().unwrap();
-    assert!(matches!(status.broker.condition, Condition::Stopped), "{status:?}");
+    assert!(matches!(status.brokers[0].condition, Condition::Stopped), "{status:?}");
     assert!(matches!(status.registry.condition, Condition::Ready), "{status:?}");
 
     let second = Stack::start(detached()).unwrap();
@@ -147,6 +149,9 @@ fn a_paused_broker_answers_nobody_until_it_is_resumed() {
 fn two_stacks_do_not_share_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let _stack = Stack::start(StackConfig::new(folder.path())).unwrap();
+    let of_three = StackConfig { brokers: Brokers::Three, ..StackConfig::new(folder.path()) };
+    let error = Stack::start(of_three).unwrap_err();
+    assert!(matches!(error, StackError::OtherBrokers { found: 1, asked: 3, .. }), "{error}");
     let error = Stack::start(StackConfig::new(folder.path())).unwrap_err();
     assert!(matches!(error, StackError::Owned { owner, .. } if owner == std::process::id()), "{error}");
     let error = local_stack::stop(folder.path()).unwrap_err();

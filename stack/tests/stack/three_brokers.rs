@@ -1,0 +1,147 @@
+//! Three brokers: what one of them may suffer while the others go on.
+
+use std::time::{Duration, Instant};
+
+use local_stack::{Brokers, Server, Stack, StackConfig, StackError};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+use crate::PATIENCE;
+
+const TOPIC: &str = "orders";
+
+type Admin = AdminClient<DefaultClientContext>;
+
+/// What a broker says of the one partition.
+#[derive(Debug)]
+struct Partition {
+    leader: i32,
+    in_sync: usize,
+}
+
+/// A client that knows only this broker. It gives an answer up after a second.
+fn admin_of(broker: &Server) -> Admin {
+    let servers = format!("127.0.0.1:{}", broker.port());
+    ClientConfig::new().set("bootstrap.servers", servers).create().unwrap()
+}
+
+fn partition(admin: &Admin) -> Option<Partition> {
+    let metadata = admin.inner().fetch_metadata(Some(TOPIC), Duration::from_secs(1)).ok()?;
+    let partition = metadata.topics().first()?.partitions().first()?;
+    Some(Partition { leader: partition.leader(), in_sync: partition.isr().len() })
+}
+
+/// Waits until the broker says so of the partition.
+fn await_partition(broker: &Server, what: &str, holds: impl Fn(&Partition) -> bool) -> Partition {
+    let (admin, deadline) = (admin_of(broker), Instant::now() + PATIENCE);
+    loop {
+        match partition(&admin) {
+            Some(partition) if holds(&partition) => return partition,
+            seen => assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}, but {seen:?}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The broker with this node id, and one of the others.
+fn with_another(stack: &Stack, id: i32) -> (&Server, &Server) {
+    let index = usize::try_from(id).unwrap() - 1;
+    (&stack.brokers()[index], &stack.brokers()[(index + 1) % 3])
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+fn create_topic(stack: &Stack) {
+    let admin = admin_of(stack.broker());
+    let topic = NewTopic::new(TOPIC, 1, TopicReplication::Fixed(3));
+    let created = block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
+    assert_eq!(created, [Ok(TOPIC.to_owned())]);
+    let config = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(TOPIC)], &AdminOptions::new()));
+    let config = config.unwrap().remove(0).unwrap();
+    assert_eq!(config.get("min.insync.replicas").unwrap().value.as_deref(), Some("2"));
+}
+
+/// Writes a record, which all replicas in sync have then. The client is new, and knows what the broker tells it.
+fn write(through: &Server) {
+    let servers = format!("127.0.0.1:{}", through.port());
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", servers).set("acks", "all").create().unwrap();
+    let record = FutureRecord::<(), _>::to(TOPIC).payload("an order");
+    block_on(producer.send(record, PATIENCE)).unwrap();
+}
+
+#[test]
+fn one_of_three_brokers_may_die_freeze_or_be_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let three = || StackConfig { brokers: Brokers::Three, gates: true, ..StackConfig::new(folder.path()) };
+    let stack = Stack::start(three()).unwrap();
+    create_topic(&stack);
+    let in_sync = |partition: &Partition| partition.in_sync == 3;
+    let mut leader = await_partition(stack.broker(), "three replicas are in sync", in_sync).leader;
+    write(stack.broker());
+
+    kill_the_leader(&stack, leader);
+    leader = await_partition(stack.broker(), "the killed broker is in sync again", in_sync).leader;
+    freeze_the_leader(&stack, leader);
+    leader = await_partition(stack.broker(), "the frozen broker is in sync again", in_sync).leader;
+    move_the_leader(&stack, leader);
+    leader = leader % 3 + 1;
+    write(stack.broker());
+    cut_the_leader_off(&stack, leader);
+    write(stack.broker());
+
+    let error = Stack::start(StackConfig::new(folder.path())).unwrap_err();
+    assert!(matches!(error, StackError::OtherBrokers { found: 3, asked: 1, .. }), "{error}");
+    drop(stack);
+    let again = Stack::start(three()).unwrap();
+    await_partition(again.broker(), "the topic is there after a restart", in_sync);
+}
+
+fn kill_the_leader(stack: &Stack, leader: i32) {
+    let (killed, other) = with_another(stack, leader);
+    killed.kill().unwrap();
+    write(other);
+    await_partition(other, "another broker leads", |partition| partition.leader != leader);
+    killed.start().unwrap();
+    killed.wait_ready(PATIENCE).unwrap();
+}
+
+fn freeze_the_leader(stack: &Stack, leader: i32) {
+    let (frozen, other) = with_another(stack, leader);
+    frozen.pause().unwrap();
+    await_partition(other, "another broker leads", |partition| partition.leader != leader);
+    write(other);
+    frozen.resume().unwrap();
+    frozen.wait_ready(PATIENCE).unwrap();
+}
+
+fn move_the_leader(stack: &Stack, leader: i32) {
+    let to = leader % 3 + 1;
+    stack.move_leader(TOPIC, 0, to).unwrap();
+    let (_, other) = with_another(stack, to);
+    await_partition(other, "the chosen broker leads", |partition| partition.leader == to);
+    for (topic, to, reason) in [(TOPIC, 4, "no such broker"), ("no-such-topic", 1, "no such partition")] {
+        let error = stack.move_leader(topic, 0, to).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+/// Clients only: for the other brokers it is there.
+fn cut_the_leader_off(stack: &Stack, leader: i32) {
+    let (cut_off, other) = with_another(stack, leader);
+    let client = admin_of(cut_off);
+    assert!(partition(&client).is_some());
+    let gate = cut_off.gate().unwrap();
+    gate.close();
+    for client in [client, admin_of(cut_off)] {
+        assert!(client.inner().fetch_metadata(Some(TOPIC), Duration::from_secs(4)).is_err());
+    }
+    let seen = await_partition(other, "a broker answers", |_| true);
+    assert_eq!((seen.leader, seen.in_sync), (leader, 3), "beyond the session of 3 s");
+    gate.open();
+    await_partition(cut_off, "it answers again", |partition| partition.leader == leader);
+}
