@@ -5,6 +5,7 @@ CART_PORT ?= 8000
 ORDER_PORT ?= 8001
 KAFKA_PORT ?= 9092
 REGISTRY_PORT ?= 8081
+BROKERS ?= 1
 # The commit that `make test-upgrade` upgrades from.
 UPGRADE_FROM ?= 1bc7a29
 
@@ -13,12 +14,12 @@ target := $(or $(CARGO_TARGET_DIR),target)
 programs := $(target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 cargo := cargo
 test_times := $(abspath $(target))/test-times.txt
-stack_ports := --kafka-port $(KAFKA_PORT) --registry-port $(REGISTRY_PORT)
+stack_options := --brokers $(BROKERS) --kafka-port $(KAFKA_PORT) --registry-port $(REGISTRY_PORT)
 
 # Where rustup puts cargo, for the shell in which it was just installed.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-# The ports go to the programs as flags. In the environment of a service, KAFKA_PORT would be a property of its client.
-unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT
+# These go to the programs as flags. In the environment of a service, KAFKA_PORT would be a property of its client.
+unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT BROKERS
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build run test test-long test-kafka-4.3.1 test-api test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
@@ -28,10 +29,10 @@ unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do printf '%-20s %s\n' "$$target" "$$text"; done
 	@echo
-	@echo '  Variables: CART_PORT=$(CART_PORT) ORDER_PORT=$(ORDER_PORT) KAFKA_PORT=$(KAFKA_PORT) REGISTRY_PORT=$(REGISTRY_PORT) PROFILE=$(PROFILE) (or release)'
+	@echo '  Variables: CART_PORT=$(CART_PORT) ORDER_PORT=$(ORDER_PORT) KAFKA_PORT=$(KAFKA_PORT) REGISTRY_PORT=$(REGISTRY_PORT) BROKERS=$(BROKERS) (or 3) PROFILE=$(PROFILE) (or release)'
 
 run: setup build ## run everything until Ctrl-C: Kafka, schema registry, both services
-	@exec $(programs)/local-stack run $(stack_ports) --cart-port $(CART_PORT) --order-port $(ORDER_PORT)
+	@exec $(programs)/local-stack run $(stack_options) --cart-port $(CART_PORT) --order-port $(ORDER_PORT)
 
 test: ## run all tests, against a real broker and registry
 	@stack/setup.sh --with-tests
@@ -82,7 +83,7 @@ lint: setup ## check formatting, lints, documentation, and dependencies if cargo
 	@if $(cargo) deny --version >/dev/null 2>&1; then $(cargo) deny --locked check --hide-inclusion-graph bans licenses sources; else echo 'cargo-deny is not installed: dependencies not checked'; fi
 
 stack-up: setup build-stack ## start Kafka and the schema registry in the background
-	@$(programs)/local-stack up $(stack_ports)
+	@$(programs)/local-stack up $(stack_options)
 
 stack-down: setup build-stack ## stop them; their data stays
 	@$(programs)/local-stack down
