@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use end_to_end_tests::checker::Times;
-use end_to_end_tests::{Service, Sightings, Topic, Trial, Watch, World, chance, eventually, rounds};
+use end_to_end_tests::{Relay, Service, Sightings, Topic, Trial, Watch, World, chance, eventually, rounds};
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -20,16 +20,18 @@ struct Member {
 
 impl Member {
     /// One that has a name, or one that has none.
-    async fn join(trial: &mut Trial, number: usize) -> Self {
+    async fn join(trial: &mut Trial, relay: &Relay, number: usize) -> Self {
         let service = match trial.chance.random_bool(0.5) {
             true => trial.named(&format!("member-{number}")).await,
             false => trial.world.orders_starting().await,
         };
         let watch = trial.watch(&service);
+        relay.join(&service);
         Self { service, watch }
     }
 
-    async fn leave(self, with_sigterm: bool) -> Sightings {
+    async fn leave(self, relay: &Relay, with_sigterm: bool) -> Sightings {
+        relay.leave(&self.service);
         match with_sigterm {
             true => self.service.stop().await,
             false => self.service.kill().await,
@@ -41,7 +43,8 @@ impl Member {
 /// Instances join and leave at random, `most` at a time.
 async fn come_and_go(most: usize, rounds: usize) {
     let mut trial = Trial::begin(World::shared().await).await;
-    let mut members = vec![Member::join(&mut trial, 0).await];
+    let relay = trial.relay();
+    let mut members = vec![Member::join(&mut trial, &relay, 0).await];
     let mut sightings = Vec::new();
     for number in 1..=rounds {
         let pause = trial.chance.random_range(0..1_000);
@@ -49,12 +52,19 @@ async fn come_and_go(most: usize, rounds: usize) {
         if members.len() == most || (members.len() > 1 && trial.chance.random_bool(0.4)) {
             let leaving = trial.chance.random_range(0..members.len());
             let with_sigterm = trial.chance.random_bool(0.5);
-            sightings.push(members.swap_remove(leaving).leave(with_sigterm).await);
+            sightings.push(members.swap_remove(leaving).leave(&relay, with_sigterm).await);
         }
         if members.len() < most {
-            members.push(Member::join(&mut trial, number).await);
+            members.push(Member::join(&mut trial, &relay, number).await);
         }
     }
+    // Between instances that stay, so that some are seen in any case.
+    for member in &members {
+        member.service.goes_on().await;
+    }
+    let in_turn = relay.end().await;
+    assert!(in_turn.turns() > 100, "an instance followed another one {} times", in_turn.turns());
+    sightings.push(in_turn);
     let mut services = Vec::new();
     for member in members {
         sightings.push(member.watch.end().await);

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, 
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::task::block_in_place;
 
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{PATIENCE, until};
 
 /// A topic on a broker.
 #[derive(Clone)]
@@ -61,6 +61,11 @@ impl Topic {
 
     /// Everything in it, by partition and offset; committed records only, and none behind a transaction that is open.
     pub fn read(&self) -> Vec<Record> {
+        self.try_read().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`read`](Self::read); or why it cannot be read.
+    pub(crate) fn try_read(&self) -> Result<Vec<Record>, String> {
         let consumer = self.reader("read_committed");
         let partitions = self.partitions(&consumer);
         let mut assignment = TopicPartitionList::new();
@@ -72,16 +77,18 @@ impl Topic {
         let deadline = Instant::now() + PATIENCE;
         let mut records = Vec::new();
         while open > 0 {
-            assert!(Instant::now() < deadline, "{} cannot be read to its end", self.name);
+            if Instant::now() >= deadline {
+                return Err(format!("{} cannot be read to its end", self.name));
+            }
             match consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => records.push(record(&message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-                Some(Err(error)) => panic!("{}: {error}", self.name),
+                Some(Err(error)) => return Err(format!("{}: {error}", self.name)),
                 None => {}
             }
         }
         records.sort_by_key(|record| (record.partition, record.offset));
-        records
+        Ok(records)
     }
 
     fn reader(&self, isolation_level: &str) -> BaseConsumer {
@@ -119,17 +126,20 @@ impl Topic {
     }
 
     /// Waits until everything that is in it now can be read. A transaction of an instance that was killed is open for a
-    /// while, and hides what was committed behind it.
-    pub async fn settled(&self) {
+    /// while, and hides what was committed behind it. Or gives that one stays open.
+    pub(crate) async fn settled(&self) -> Result<(), String> {
         let [all, committed] = ["read_uncommitted", "read_committed"].map(|level| self.reader(level));
         let end = |consumer: &BaseConsumer, partition| {
             block_in_place(|| consumer.fetch_watermarks(&self.name, partition, PATIENCE)).unwrap().1
         };
-        let what = format!("no transaction is open in {}", self.name);
         for partition in block_in_place(|| self.partitions(&all)) {
             let end_now = end(&all, partition);
-            eventually(&what, async || (end(&committed, partition) >= end_now).then_some(())).await;
+            let is_settled = async || (end(&committed, partition) >= end_now).then_some(());
+            let settled = until(PATIENCE, is_settled).await;
+            settled
+                .ok_or_else(|| format!("a transaction stays open in {}, partition {partition}", self.name))?;
         }
+        Ok(())
     }
 
     /// Puts a record into it; gives its partition and offset.

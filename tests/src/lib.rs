@@ -36,5 +36,5 @@ pub use service::{Answer, Service};
 pub use shell::{Shell, at, jq};
 pub use trial::Trial;
 pub use wait::{eventually, within};
-pub use watch::{Sightings, Watch};
+pub use watch::{Relay, Sightings, Watch};
 pub use world::World;

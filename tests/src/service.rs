@@ -38,12 +38,16 @@ pub struct Answer {
 impl Answer {
     /// The answer to a request, whatever its status.
     pub async fn to(request: RequestBuilder) -> Self {
-        let response = request.send().await.expect("the service answers");
+        Self::if_any(request).await.expect("the service answers")
+    }
+
+    /// As [`to`](Self::to), of a service that may be gone.
+    pub async fn if_any(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.bytes().await.expect("the answer is whole");
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
         let json = serde_json::from_str(&text).unwrap_or_default();
-        Self { status, headers, json, text }
+        Ok(Self { status, headers, json, text })
     }
 
     /// A header, as text.

@@ -3,11 +3,11 @@
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use crate::checker::{Changelog, Checker, Told};
+use crate::checker::{Changelog, Checker, Class, Findings, Times, Told};
 use crate::seed::{chance, seed};
 use crate::service::Service;
 use crate::traffic::{EVERYTHING, Traffic, Weights};
-use crate::watch::{Sightings, Watch};
+use crate::watch::{Ids, Relay, Sightings, Watch};
 use crate::world::World;
 
 /// What waits for its order waits for longer than any test takes.
@@ -27,7 +27,11 @@ impl Trial {
     /// Under a load with everything in it, which is taken in batches of a size that chance gives: small ones
     /// fill up, large ones are all that is there.
     pub async fn begin(world: World) -> Self {
-        let seed = seed();
+        Self::begin_with(world, seed()).await
+    }
+
+    /// As [`begin`](Self::begin), with a seed of the caller's.
+    pub async fn begin_with(world: World, seed: u64) -> Self {
         let batch = [10, 100, 20_000][chance(seed, 4).random_range(0..3)];
         let world = world.with(LONG_GRACE.0, LONG_GRACE.1).with("BATCH_MAX_EVENTS", &batch.to_string());
         Self::with_seed(world, seed, EVERYTHING, 150).await
@@ -50,9 +54,18 @@ impl Trial {
 
     /// Starts to read an instance. The load must still run.
     pub fn watch(&mut self, service: &Service) -> Watch {
-        let ids = self.traffic.as_ref().expect("the load runs").ids();
-        let chance = chance(self.chance.random(), 0);
+        let (ids, chance) = (self.ids(), chance(self.chance.random(), 0));
         Watch::begin(service.port(), self.world.topic(), ids, chance)
+    }
+
+    /// Starts to read in turn the instances that will join. The load must still run.
+    pub fn relay(&mut self) -> Relay {
+        let (ids, chance) = (self.ids(), chance(self.chance.random(), 0));
+        Relay::begin(ids, chance)
+    }
+
+    fn ids(&self) -> Ids {
+        self.traffic.as_ref().expect("the load runs").ids()
     }
 
     /// Ends the load.
@@ -70,12 +83,33 @@ impl Trial {
         checker
     }
 
-    /// What instances have shown was committed.
-    pub async fn check_sightings(&self, sightings: &[Sightings]) {
+    /// Ends the load, and looks for everything that is wrong: with what was confirmed, what these instances answer,
+    /// what is in Kafka, and what was shown meanwhile.
+    pub async fn find(&mut self, services: &[&Service], sightings: &[Sightings]) -> Findings {
+        self.end_load().await;
+        let checker = Checker::new(&self.world).await;
+        let mut findings = checker.find_lost(&self.told);
+        findings.extend(checker.find_in_answers(services).await);
+        findings.extend(checker.find_in_topics(Times::Once).await);
+        findings.extend(self.find_in_sightings(sightings).await);
+        findings
+    }
+
+    /// What instances have shown and was not committed, and what went back.
+    pub async fn find_in_sightings(&self, sightings: &[Sightings]) -> Findings {
         let changelog = self.world.changelog();
-        let changelog = tokio::task::spawn_blocking(move || Changelog::read(&changelog)).await.unwrap();
+        let mut findings = Findings::default();
+        match tokio::task::spawn_blocking(move || Changelog::read(&changelog)).await.unwrap() {
+            Ok(changelog) => sightings.iter().for_each(|one| findings.extend(one.find(&changelog))),
+            Err(unreadable) => findings.add(Class::Unseen, unreadable),
+        }
+        findings
+    }
+
+    /// What instances have shown was committed, and something was shown.
+    pub async fn check_sightings(&self, sightings: &[Sightings]) {
         assert!(sightings.iter().map(Sightings::count).sum::<usize>() > 0, "no state was looked at");
         assert!(sightings.iter().map(Sightings::outcomes).sum::<usize>() > 0, "no outcome was looked at");
-        sightings.iter().for_each(|sightings| sightings.check(&changelog));
+        self.find_in_sightings(sightings).await.assert_none();
     }
 }

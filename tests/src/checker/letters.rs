@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::anomaly::{Class, Findings};
 use super::model::{Model, Place};
-use crate::kafka::{Record, Topic};
+use crate::kafka::Record;
 
 /// How often each dead letter may be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,44 +16,65 @@ pub enum Times {
 }
 
 /// What a dead letter says of itself.
-struct Origin {
-    topic: String,
-    place: Place,
-    reason: String,
+pub(super) struct Origin {
+    pub(super) topic: String,
+    pub(super) place: Place,
+    pub(super) reason: String,
 }
 
-fn origin(letter: &Record) -> Origin {
-    let header = |name: &str| letter.header(name).unwrap_or_else(|| panic!("no {name}: {letter:?}"));
-    let place = (header("__connect.errors.partition"), header("__connect.errors.offset"));
-    Origin {
-        topic: header("__connect.errors.topic"),
-        place: (place.0.parse().unwrap(), place.1.parse().unwrap()),
-        reason: header("dlq-reason"),
+impl Origin {
+    pub(super) fn of(letter: &Record) -> Self {
+        let header = |name: &str| letter.header(name).unwrap_or_else(|| panic!("no {name}: {letter:?}"));
+        let place = (header("__connect.errors.partition"), header("__connect.errors.offset"));
+        Self {
+            topic: header("__connect.errors.topic"),
+            place: (place.0.parse().unwrap(), place.1.parse().unwrap()),
+            reason: header("dlq-reason"),
+        }
     }
+}
+
+/// A note that a letter was sent again, and no letter.
+pub(super) fn is_note_of_redrive(record: &Record) -> bool {
+    record.header("dlq-redrive-of").is_some()
 }
 
 /// The dead letters are those of the model, with the bytes of their events.
-pub(super) fn check(letters: &Topic, model: &Model, events: &[Record], topic: &str, times: Times) {
+pub(super) fn find(
+    letters: &[Record],
+    model: &Model,
+    events: &[Record],
+    topic: &str,
+    times: Times,
+) -> Findings {
+    let mut findings = Findings::default();
     let records: BTreeMap<Place, &Record> =
         events.iter().map(|record| ((record.partition, record.offset), record)).collect();
-    let mut missing = model.letters();
+    let wanted = model.letters();
     let mut seen: BTreeMap<Place, usize> = BTreeMap::new();
-    let all = model.letters();
-    let is_note_of_redrive = |record: &Record| record.header("dlq-redrive-of").is_some();
-    for letter in letters.read().into_iter().filter(|record| !is_note_of_redrive(record)) {
-        let Origin { topic: of, place, reason } = origin(&letter);
-        assert_eq!(of, topic);
-        *seen.entry(place).or_default() += 1;
-        if times == Times::Once {
-            assert_eq!(seen[&place], 1, "the dead letter of {place:?} is there twice: {reason}");
-        }
-        let wanted = all.get(&place).copied();
-        assert_eq!(wanted, Some(reason.as_str()), "a dead letter of {place:?}: {:?}", records.get(&place));
-        missing.remove(&place);
-        let original = records[&place];
-        assert_eq!(letter.key, original.key, "the key of {place:?}");
-        assert_eq!(letter.value, original.value, "the value of {place:?}");
-        assert!(letter.headers.starts_with(&original.headers), "the headers of {place:?}");
+    for letter in letters.iter().filter(|record| !is_note_of_redrive(record)) {
+        let origin = Origin::of(letter);
+        let count = seen.entry(origin.place).or_default();
+        *count += 1;
+        let is_new = *count == 1 || times == Times::AtLeastOnce;
+        let what = || format!("the letter of {:?} is there {count} times: {}", origin.place, origin.reason);
+        findings.expect(is_new, Class::Duplicate, what);
+        findings.expect(origin.topic == topic, Class::Wrong, || format!("a letter of {}", origin.topic));
+        let reason = wanted.get(&origin.place).copied();
+        let original = records.get(&origin.place);
+        let what = || format!("a letter of {:?}, {}; it must be {reason:?}", origin.place, origin.reason);
+        findings.expect(reason == Some(origin.reason.as_str()), Class::Wrong, what);
+        let what = || format!("the letter of {:?} has other bytes than its event", origin.place);
+        findings.expect(original.is_some_and(|original| is_made_of(letter, original)), Class::Wrong, what);
     }
-    assert!(missing.is_empty(), "dead letters are missing: {missing:?}");
+    for (place, reason) in wanted.iter().filter(|(place, _)| !seen.contains_key(place)) {
+        findings.add(Class::LostWrite, format!("the letter of {place:?} is missing: {reason}"));
+    }
+    findings
+}
+
+fn is_made_of(letter: &Record, original: &Record) -> bool {
+    letter.key == original.key
+        && letter.value == original.value
+        && letter.headers.starts_with(&original.headers)
 }

@@ -234,7 +234,7 @@ fn is_usual(from: &str, to: &str) -> bool {
 }
 
 /// Where it was first, if it was sent again: an earlier place of the same partition.
-fn origin(record: &Record) -> Option<i64> {
+pub(super) fn origin(record: &Record) -> Option<i64> {
     let place = record.header("dlq-redrive-origin")?;
     let (partition, offset) = place.split_once(':')?;
     let offset: i64 = offset.parse().ok()?;
