@@ -9,6 +9,9 @@ BROKERS ?= 1
 # The commit that `make test-upgrade` upgrades from.
 UPGRADE_FROM ?= 1bc7a29
 
+# How many trials `make test-cluster` has.
+TRIALS ?= 10
+
 # Cargo keeps the dev profile's programs in a folder of another name.
 target := $(or $(CARGO_TARGET_DIR),target)
 programs := $(target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
@@ -22,7 +25,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT BROKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-long test-kafka-4.3.1 test-api test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-long test-cluster test-kafka-4.3.1 test-api test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -44,6 +47,11 @@ test: ## run all tests, against a real broker and registry
 test-long: ## run the tests of crashes and outages with more rounds; half an hour
 	@stack/setup.sh --with-tests
 	TEST_LONG=1 $(cargo) test --package end-to-end-tests --test end_to_end --locked -- exactly_once
+
+test-cluster: ## run TRIALS trials of faults on three brokers, beginning with SEED; two minutes each, with a release build
+	@stack/setup.sh
+	TRIALS=$(TRIALS) CLUSTER_SECONDS=60 CLUSTER_FAULTS=12 CLUSTER_EVENTS=5000 CLUSTER_CLIENTS=8 \
+	    $(cargo) test --release --package end-to-end-tests --test cluster --locked
 
 test-kafka-4.3.1: ## run the tests of the broker's outages on Kafka 4.3.1, which loses commits (docs/kafka.md); they may fail
 	@stack/setup.sh --with-tests

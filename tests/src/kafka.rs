@@ -12,6 +12,9 @@ use tokio::task::block_in_place;
 
 use crate::wait::{PATIENCE, until};
 
+/// How long brokers may take to say who leads a partition.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A topic on a broker.
 #[derive(Clone)]
 pub struct Topic {
@@ -35,6 +38,19 @@ pub struct Record {
 }
 
 impl Record {
+    pub(crate) fn of<M: Message>(message: &M) -> Self {
+        let headers = message.headers().map(|headers| {
+            headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+        });
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+        }
+    }
+
     /// The value of the last header of this name, as text.
     pub fn header(&self, name: &str) -> Option<String> {
         let (_, value) = self.headers.iter().rfind(|(key, _)| key == name)?;
@@ -66,14 +82,8 @@ impl Topic {
 
     /// As [`read`](Self::read); or why it cannot be read.
     pub(crate) fn try_read(&self) -> Result<Vec<Record>, String> {
-        let consumer = self.reader("read_committed");
-        let partitions = self.partitions(&consumer);
-        let mut assignment = TopicPartitionList::new();
-        for partition in partitions {
-            assignment.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
-        }
-        let mut open = assignment.count();
-        consumer.assign(&assignment).unwrap();
+        let consumer = self.committed_from_the_beginning();
+        let mut open = consumer.assignment().unwrap().count();
         let deadline = Instant::now() + PATIENCE;
         let mut records = Vec::new();
         while open > 0 {
@@ -81,7 +91,7 @@ impl Topic {
                 return Err(format!("{} cannot be read to its end", self.name));
             }
             match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => records.push(record(&message)),
+                Some(Ok(message)) => records.push(Record::of(&message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
                 Some(Err(error)) => return Err(format!("{}: {error}", self.name)),
                 None => {}
@@ -89,6 +99,17 @@ impl Topic {
         }
         records.sort_by_key(|record| (record.partition, record.offset));
         Ok(records)
+    }
+
+    /// A consumer of all that is committed in it.
+    pub(crate) fn committed_from_the_beginning(&self) -> BaseConsumer {
+        let consumer = self.reader("read_committed");
+        let mut assignment = TopicPartitionList::new();
+        for partition in self.partitions(&consumer) {
+            assignment.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&assignment).unwrap();
+        consumer
     }
 
     fn reader(&self, isolation_level: &str) -> BaseConsumer {
@@ -102,6 +123,21 @@ impl Topic {
             .set("auto.offset.reset", "error")
             .create()
             .unwrap()
+    }
+
+    /// The node id of a partition's leader, as any broker says. `None` if it has none, or no broker answers.
+    pub fn leader(&self, partition: i32) -> Option<i32> {
+        let client: BaseConsumer = self.client().create().unwrap();
+        let metadata = client.fetch_metadata(Some(&self.name), LEADER_PATIENCE).ok()?;
+        let partitions = metadata.topics().first()?.partitions();
+        let leader = partitions.iter().find(|found| found.id() == partition)?.leader();
+        (leader >= 0).then_some(leader)
+    }
+
+    /// Another topic on the same brokers.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        Self::new(self.servers.clone(), name)
     }
 
     fn partitions(&self, consumer: &BaseConsumer) -> Vec<i32> {
@@ -198,18 +234,5 @@ impl Topic {
         record.payload = value;
         let delivery = producer.send(record, PATIENCE).await.unwrap();
         (delivery.partition, delivery.offset)
-    }
-}
-
-fn record<M: Message>(message: &M) -> Record {
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-    });
-    Record {
-        partition: message.partition(),
-        offset: message.offset(),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        headers: headers.unwrap_or_default(),
     }
 }

@@ -9,6 +9,7 @@
 mod admin;
 mod binaries;
 pub mod checker;
+mod follower;
 mod kafka;
 mod lease;
 pub mod load;

@@ -4,9 +4,11 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use crate::checker::{Changelog, Checker, Class, Findings, Times, Told};
+use crate::follower::Follower;
+use crate::kafka::Record;
 use crate::seed::{chance, seed};
 use crate::service::Service;
-use crate::traffic::{EVERYTHING, Traffic, Weights};
+use crate::traffic::{EVERYTHING, Rate, Traffic, Weights};
 use crate::watch::{Ids, Relay, Sightings, Watch};
 use crate::world::World;
 
@@ -20,6 +22,8 @@ pub struct Trial {
     /// Chance for the test itself.
     pub chance: ChaCha8Rng,
     traffic: Option<Traffic>,
+    /// Where the changelog is compacted.
+    follower: Option<Follower>,
     told: Vec<Told>,
 }
 
@@ -34,17 +38,27 @@ impl Trial {
     pub async fn begin_with(world: World, seed: u64) -> Self {
         let batch = [10, 100, 20_000][chance(seed, 4).random_range(0..3)];
         let world = world.with(LONG_GRACE.0, LONG_GRACE.1).with("BATCH_MAX_EVENTS", &batch.to_string());
-        Self::with_seed(world, seed, EVERYTHING, 150).await
+        Self::with_seed(world, seed, EVERYTHING, Rate::SMALL).await
+    }
+
+    /// Under a load with everything in it, of this size.
+    pub async fn of_size(world: World, seed: u64, rate: Rate) -> Self {
+        Self::with_seed(world.with(LONG_GRACE.0, LONG_GRACE.1), seed, EVERYTHING, rate).await
     }
 
     /// Under another load, of so many records a second.
     pub async fn under(world: World, weights: Weights, per_second: u32) -> Self {
-        Self::with_seed(world, seed(), weights, per_second).await
+        Self::with_seed(world, seed(), weights, Rate { per_second, ..Rate::SMALL }).await
     }
 
-    async fn with_seed(world: World, seed: u64, weights: Weights, per_second: u32) -> Self {
-        let traffic = Traffic::begin(&world, seed, weights, per_second).await;
-        Self { world, chance: chance(seed, 0), traffic: Some(traffic), told: Vec::new() }
+    async fn with_seed(world: World, seed: u64, weights: Weights, rate: Rate) -> Self {
+        let traffic = Traffic::begin(&world, seed, weights, rate).await;
+        Self { world, chance: chance(seed, 0), traffic: Some(traffic), follower: None, told: Vec::new() }
+    }
+
+    /// Reads the changelog from now on, which is compacted. It must be there.
+    pub fn follow_changelog(&mut self) {
+        self.follower = Some(Follower::begin(&self.world.changelog()));
     }
 
     /// Starts an instance with this `INSTANCE_ID`; it listens, ready or not.
@@ -83,6 +97,11 @@ impl Trial {
         checker
     }
 
+    /// How many writes were confirmed to clients of cart-service. The load must have ended.
+    pub fn confirmed(&self) -> usize {
+        self.told.len()
+    }
+
     /// Ends the load, and looks for everything that is wrong: with what was confirmed, what these instances answer,
     /// what is in Kafka, and what was shown meanwhile.
     pub async fn find(&mut self, services: &[&Service], sightings: &[Sightings]) -> Findings {
@@ -99,11 +118,21 @@ impl Trial {
     pub async fn find_in_sightings(&self, sightings: &[Sightings]) -> Findings {
         let changelog = self.world.changelog();
         let mut findings = Findings::default();
-        match tokio::task::spawn_blocking(move || Changelog::read(&changelog)).await.unwrap() {
-            Ok(changelog) => sightings.iter().for_each(|one| findings.extend(one.find(&changelog))),
+        match tokio::task::spawn_blocking(move || changelog.try_read()).await.unwrap() {
+            Ok(there) => {
+                let changelog = Changelog::of(self.with_what_was_compacted(there));
+                sightings.iter().for_each(|one| findings.extend(one.find(&changelog)));
+            }
             Err(unreadable) => findings.add(Class::Unseen, unreadable),
         }
         findings
+    }
+
+    fn with_what_was_compacted(&self, there: Vec<Record>) -> Vec<Record> {
+        match &self.follower {
+            Some(follower) => follower.with(there),
+            None => there,
+        }
     }
 
     /// What instances have shown was committed, and something was shown.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use local_stack::{Stack, StackConfig};
+use local_stack::{Brokers, Stack, StackConfig};
 use order_events::OrderEvent;
 use order_events::codec::AvroRecord;
 use serde_json::{Value, json};
@@ -48,6 +48,14 @@ impl World {
         times::start();
         let stack = tokio::task::spawn_blocking(|| start_stack(&Uuid::new_v4().to_string(), broker_settings));
         Self::on(Arc::new(Lease::of_a_special_one(stack.await.unwrap())))
+    }
+
+    /// On a new stack of three brokers, with a gate in front of each.
+    pub async fn of_three_brokers(broker_settings: &'static [(&'static str, &'static str)]) -> Self {
+        let mut config = stack_config(&Uuid::new_v4().to_string(), broker_settings);
+        (config.brokers, config.gates) = (Brokers::Three, true);
+        let stack = tokio::task::spawn_blocking(|| start(config)).await.unwrap();
+        Self::on(Arc::new(Lease::of_a_special_one(stack))).with("TOPIC_REPLICATION_FACTOR", "3")
     }
 
     fn on(stack: Arc<Lease>) -> Self {
@@ -201,9 +209,17 @@ impl World {
 }
 
 pub(crate) fn start_stack(name: &str, broker_settings: &[(&str, &str)]) -> Stack {
+    start(stack_config(name, broker_settings))
+}
+
+fn stack_config(name: &str, broker_settings: &[(&str, &str)]) -> StackConfig {
     let mut config = StackConfig::new(run_folder().join(format!("stack-{name}")));
     config.kafka_version = std::env::var("TEST_KAFKA_VERSION").ok();
     let settings = broker_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     config.broker_settings = settings.collect();
+    config
+}
+
+fn start(config: StackConfig) -> Stack {
     Stack::start(config).unwrap_or_else(|error| panic!("no stack: {error}"))
 }

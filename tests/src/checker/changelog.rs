@@ -47,11 +47,16 @@ pub struct Progress {
 impl Changelog {
     /// Reads all of it; or gives why it cannot be read.
     pub fn read(topic: &Topic) -> Result<Self, String> {
+        topic.try_read().map(Self::of)
+    }
+
+    /// What these records hold.
+    pub(crate) fn of(records: Vec<Record>) -> Self {
         let schema = include_str!("../../../schemas/changelog.avsc");
         let schema = Schema::parse_str(schema).unwrap();
         let reader = GenericDatumReader::builder(&schema).build().unwrap();
         let mut changelog = Self::default();
-        for record in topic.try_read()? {
+        for record in records {
             if record.key.as_deref() == Some(b"\0id") {
                 changelog.identities.push(serde_json::from_slice(&record.value.unwrap()).unwrap());
                 continue;
@@ -61,7 +66,7 @@ impl Changelog {
         }
         changelog.named =
             changelog.windows.iter().flat_map(|(place, window)| outcomes(place.0, window)).collect();
-        Ok(changelog)
+        changelog
     }
 
     fn take(&mut self, record: &Record, value: Value) {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::anomaly::{Class, Findings};
-use super::ask::{ask, ask_one, name};
+use super::ask::{ask, ask_one, name, some_of};
 use super::changelog::Changelog;
 use super::model::Model;
 use super::states;
@@ -15,7 +15,7 @@ use crate::service::{Answer, Service};
 /// The changelog, read once something differs.
 pub(super) type Committed = LazyLock<Changelog, Box<dyn FnOnce() -> Changelog + Send>>;
 
-/// Every order, and all ids. The changelog says who is at fault when something differs.
+/// The orders, and all ids. The changelog says who is at fault when something differs.
 pub(super) async fn find(
     service: &Service,
     topic: &str,
@@ -24,9 +24,10 @@ pub(super) async fn find(
 ) -> Result<Findings, String> {
     let answer = ask_one(service, &format!("/getAllOrderIdsFromTopic?topic={topic}")).await?;
     let mut findings = compare_ids(service, &answer, model, changelog);
-    let paths = model.orders.keys().map(|id| format!("/order-details?orderId={id}"));
+    let orders: Vec<_> = some_of(model.orders.iter().collect());
+    let paths = orders.iter().map(|(id, _)| format!("/order-details?orderId={id}"));
     let answers = ask(service, paths.collect()).await?;
-    for ((id, order), answer) in model.orders.iter().zip(answers) {
+    for ((id, order), answer) in orders.into_iter().zip(answers) {
         if !is_right(id, order.content.as_ref(), &answer) {
             let class = class_of(id, &answer, model, changelog);
             let (name, expected) = (name(service), &order.content);

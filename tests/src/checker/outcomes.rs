@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::anomaly::{Class, Findings};
-use super::ask::{ask, name};
+use super::ask::{ask, name, some_of};
 use super::model::{Model, Outcome, Place};
 use crate::service::Service;
 
-/// What became of each event, but for some.
+/// What became of the events, but for some.
 pub(super) async fn find(
     service: &Service,
     topic: &str,
@@ -18,7 +18,7 @@ pub(super) async fn find(
 ) -> Result<Findings, String> {
     let mut findings = Findings::default();
     let places = model.ends.iter().flat_map(|(partition, end)| (0..*end).map(|offset| (*partition, offset)));
-    let places: Vec<Place> = places.filter(|place| !but_for.contains(place)).collect();
+    let places: Vec<Place> = some_of(places.filter(|place| !but_for.contains(place)).collect());
     let paths = places.iter().map(|(partition, offset)| format!("/events/{topic}/{partition}/{offset}"));
     let answers = ask(service, paths.collect()).await?;
     for (place, answer) in places.iter().zip(answers) {

@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use crate::watch::Ids;
 
-/// How many of the newest orders still get events.
+/// How many of the newest orders still get events, at least.
 const OPEN: usize = 60;
+/// At a high rate, those of this part of a second.
+const OPEN_PART: usize = 5;
 
 /// How many events an order gets at the most; a service remembers 64.
 const MOST: usize = 40;
@@ -84,6 +86,7 @@ pub struct Mix {
     codec: EventCodec,
     chance: ChaCha8Rng,
     weights: Weights,
+    open: usize,
     ids: Ids,
     orders: Vec<Known>,
     made: u32,
@@ -97,9 +100,10 @@ struct Known {
 }
 
 impl Mix {
-    /// The ids of its orders go into `ids`.
-    pub fn new(codec: EventCodec, weights: Weights, ids: Ids, chance: ChaCha8Rng) -> Self {
-        Self { codec, chance, weights, ids, orders: Vec::new(), made: 0 }
+    /// Of so many records a second. The ids of its orders go into `ids`.
+    pub fn new(codec: EventCodec, weights: Weights, per_second: u32, ids: Ids, chance: ChaCha8Rng) -> Self {
+        let open = OPEN.max(per_second as usize / OPEN_PART);
+        Self { codec, chance, weights, open, ids, orders: Vec::new(), made: 0 }
     }
 
     /// The next record.
@@ -117,7 +121,7 @@ impl Mix {
 
     /// One of the newest orders.
     fn choose_known(&mut self) -> Option<usize> {
-        let open: Vec<usize> = (self.orders.len().saturating_sub(OPEN)..self.orders.len())
+        let open: Vec<usize> = (self.orders.len().saturating_sub(self.open)..self.orders.len())
             .filter(|index| self.orders[*index].sent.len() < MOST)
             .collect();
         open.choose(&mut self.chance).copied()
@@ -125,7 +129,7 @@ impl Mix {
 
     /// A new order, or one that has updates already.
     fn create(&mut self) -> Draft {
-        let newest = self.orders.len().saturating_sub(OPEN);
+        let newest = self.orders.len().saturating_sub(self.open);
         let waiting = (newest..self.orders.len()).find(|index| !self.orders[*index].created);
         let index = waiting.unwrap_or_else(|| self.add(format!("O-{}", self.made)));
         self.orders[index].created = true;

@@ -8,21 +8,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tokio::task::{JoinHandle, block_in_place};
+use tokio::task::{JoinSet, block_in_place};
 
 pub use self::mix::{Draft, EVERYTHING, Kind, Mix, WITH_STRANGERS, Weights};
+use self::shop::Shop;
 use self::writer::Writer;
 use crate::checker::Told;
 use crate::load;
 use crate::seed::chance;
+use crate::service::Service;
 use crate::watch::Ids;
 use crate::world::World;
+
+/// How much of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// So many records a second, straight into the topic.
+    pub per_second: u32,
+    /// So many clients of cart-service, each with some 30 requests a second.
+    pub shops: u32,
+}
+
+impl Rate {
+    /// A small load: every event can be followed in the logs.
+    pub const SMALL: Self = Self { per_second: 150, shops: 1 };
+}
 
 /// A load that runs.
 pub struct Traffic {
     stop: Stop,
     writer: thread::JoinHandle<()>,
-    shop: JoinHandle<Vec<Told>>,
+    shops: JoinSet<Vec<Told>>,
+    cart: Arc<Service>,
     ids: Ids,
 }
 
@@ -37,15 +54,16 @@ impl Drop for Stop {
 
 impl Traffic {
     /// Begins: a writer of its own, and clients of a cart-service.
-    pub async fn begin(world: &World, seed: u64, weights: Weights, per_second: u32) -> Self {
+    pub async fn begin(world: &World, seed: u64, weights: Weights, rate: Rate) -> Self {
         let (stop, ids) = (Arc::new(AtomicBool::new(false)), Ids::default());
         // It also makes the topics.
-        let cart = world.cart().await;
-        let mix = Mix::new(load::codec(world).await, weights, ids.clone(), chance(seed, 1));
+        let cart = Arc::new(world.cart().await);
+        let mix = Mix::new(load::codec(world).await, weights, rate.per_second, ids.clone(), chance(seed, 1));
         let writer = Writer::new(world.events());
-        let writer = writer::spawn(writer, mix, per_second, chance(seed, 2), stop.clone());
-        let shop = tokio::spawn(shop::run(cart, ids.clone(), chance(seed, 3), stop.clone()));
-        Self { stop: Stop(stop), writer, shop, ids }
+        let writer = writer::spawn(writer, mix, rate.per_second, chance(seed, 2), stop.clone());
+        let shop = |number| Shop::new(number, cart.clone(), ids.clone(), chance(seed, 1000 + number));
+        let shops = (0..rate.shops).map(|number| shop(number.into()).run(stop.clone())).collect();
+        Self { stop: Stop(stop), writer, shops, cart, ids }
     }
 
     /// The ids of its orders.
@@ -56,7 +74,8 @@ impl Traffic {
     /// Ends; gives what cart-service has confirmed. Everything is in the topic then.
     pub async fn end(self) -> Vec<Told> {
         drop(self.stop);
-        let told = self.shop.await.unwrap();
+        let told = self.shops.join_all().await.concat();
+        Arc::into_inner(self.cart).expect("its clients are done").stop().await;
         block_in_place(|| self.writer.join()).unwrap();
         told
     }

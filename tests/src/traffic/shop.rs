@@ -14,32 +14,48 @@ use crate::checker::Told;
 use crate::service::{Answer, Service};
 use crate::watch::Ids;
 
-/// Creates and changes orders until it is told to stop; gives what was confirmed.
-pub(super) async fn run(cart: Service, ids: Ids, mut chance: ChaCha8Rng, stop: Arc<AtomicBool>) -> Vec<Told> {
-    let mut told = Vec::new();
-    let mut orders: Vec<String> = Vec::new();
-    let mut number = 0;
-    while !stop.load(Ordering::SeqCst) {
-        number += 1;
-        let open = &orders[orders.len().saturating_sub(20)..];
-        let (path, body) = match open.choose(&mut chance).filter(|_| number % 3 == 0) {
-            Some(id) => ("/update-order", json!({ "orderId": id, "status": "confirmed" })),
-            None => {
-                let id = format!("SHOP-{number}");
-                ids.add(id.clone());
-                orders.push(id.clone());
-                ("/create-order", json!({ "orderId": id, "itemsCount": chance.random_range(1..4) }))
-            }
-        };
-        let key = format!("key-{number}");
-        // Some are sent twice although they were confirmed.
-        for _ in 0..chance.random_range(1..=2) {
-            told.extend(confirmed(&cart, path, &key, &body, &stop).await);
-        }
-        tokio::time::sleep(Duration::from_millis(chance.random_range(0..30))).await;
+/// One client.
+pub(super) struct Shop {
+    number: u64,
+    cart: Arc<Service>,
+    ids: Ids,
+    chance: ChaCha8Rng,
+    orders: Vec<String>,
+}
+
+impl Shop {
+    pub(super) fn new(number: u64, cart: Arc<Service>, ids: Ids, chance: ChaCha8Rng) -> Self {
+        Self { number, cart, ids, chance, orders: Vec::new() }
     }
-    cart.stop().await;
-    told
+
+    /// Creates and changes orders until it is told to stop; gives what was confirmed.
+    pub(super) async fn run(mut self, stop: Arc<AtomicBool>) -> Vec<Told> {
+        let mut told = Vec::new();
+        let mut number = 0;
+        while !stop.load(Ordering::SeqCst) {
+            number += 1;
+            let (path, body) = self.draw(number);
+            let key = format!("key-{}-{number}", self.number);
+            // Some are sent twice although they were confirmed.
+            for _ in 0..self.chance.random_range(1..=2) {
+                told.extend(confirmed(&self.cart, path, &key, &body, &stop).await);
+            }
+            tokio::time::sleep(Duration::from_millis(self.chance.random_range(0..30))).await;
+        }
+        told
+    }
+
+    /// A new order, or another status of one of the last.
+    fn draw(&mut self, number: usize) -> (&'static str, Value) {
+        let open = &self.orders[self.orders.len().saturating_sub(20)..];
+        if let Some(id) = open.choose(&mut self.chance).filter(|_| number.is_multiple_of(3)) {
+            return ("/update-order", json!({ "orderId": id, "status": "confirmed" }));
+        }
+        let id = format!("SHOP-{}-{number}", self.number);
+        self.ids.add(id.clone());
+        self.orders.push(id.clone());
+        ("/create-order", json!({ "orderId": id, "itemsCount": self.chance.random_range(1..4) }))
+    }
 }
 
 /// Sends a request until it is confirmed.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use order_events::TraceContext;
 use order_events::headers::EventHeaders;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use uuid::Uuid;
@@ -22,6 +22,13 @@ type Client = ThreadedProducer<DefaultProducerContext>;
 
 /// What a client may wait for a broker that may be away.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many records are written at once, or more at a rate that wants it.
+const MOST_AT_ONCE: u32 = 12;
+/// What was not written in time, behind a wait, is written as soon as possible; but no more than this.
+const LATE: Duration = Duration::from_millis(500);
+/// Then a client's queue is looked at again that was full.
+const FULL: Duration = Duration::from_millis(5);
 
 /// Writes until it is told to stop; then everything is delivered, and no transaction is open.
 pub(super) struct Writer {
@@ -41,8 +48,9 @@ impl Writer {
 
     /// Some `per_second` records a second.
     pub(super) fn run(mut self, mut mix: Mix, per_second: u32, mut chance: ChaCha8Rng, stop: &AtomicBool) {
+        let mut due = Instant::now();
         while !stop.load(Ordering::SeqCst) {
-            let count = chance.random_range(1..=12);
+            let count = chance.random_range(1..=MOST_AT_ONCE.max(per_second / 50));
             let drafts: Vec<Draft> = (0..count).map(|_| mix.draw()).collect();
             if chance.random_bool(0.1) {
                 // The broker may be away; what was not written was not written.
@@ -53,7 +61,8 @@ impl Writer {
             } else {
                 drafts.iter().for_each(|draft| self.send(&self.plain, draft).unwrap());
             }
-            thread::sleep(Duration::from_secs(count) / per_second);
+            due = (due + Duration::from_secs(count.into()) / per_second).max(Instant::now() - LATE);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         self.plain.flush(PATIENCE).unwrap();
         // That ends what an error has left open.
@@ -88,7 +97,14 @@ impl Writer {
         };
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.topic.name()).headers(headers);
         (record.key, record.payload) = (draft.key.as_deref(), draft.value.as_deref());
-        client.send(record).map_err(|(error, _)| error)
+        loop {
+            record = match client.send(record) {
+                // The brokers have been away for a while.
+                Err((KafkaError::MessageProduction(Code::QueueFull), record)) => record,
+                sent => return sent.map_err(|(error, _)| error),
+            };
+            thread::sleep(FULL);
+        }
     }
 }
 

@@ -1,0 +1,77 @@
+//! One trial: load, faults, checks.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use end_to_end_tests::checker::{Class, Findings};
+use end_to_end_tests::traffic::Rate;
+use end_to_end_tests::{Sightings, Trial, World, chance};
+use futures_util::FutureExt;
+use rand::RngExt;
+
+use crate::cluster::Cluster;
+use crate::fault::Fault;
+use crate::report::Report;
+
+/// How much there is of everything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) rate: Rate,
+    pub(crate) seconds: u64,
+    pub(crate) faults: usize,
+}
+
+/// Compaction really runs: with small segments, which are rolled and compacted all the time.
+const BROKER_SETTINGS: [(&str, &str); 5] = [
+    ("log.segment.bytes", "1048576"),
+    ("log.roll.ms", "10000"),
+    ("log.cleaner.min.cleanable.ratio", "0.01"),
+    ("log.cleaner.backoff.ms", "1000"),
+    // So long, what reads the changelog beside it may be behind.
+    ("log.cleaner.min.compaction.lag.ms", "20000"),
+];
+
+/// Runs the trial that comes from a seed. One that panics has found something, too.
+pub(crate) async fn run(seed: u64, size: Size) -> Report {
+    let world = World::of_three_brokers(&BROKER_SETTINGS).await;
+    let (logs, data) = (world.folder().to_owned(), world.stack().data_dir().to_owned());
+    let report = AssertUnwindSafe(happen(world, seed, size)).catch_unwind().await.unwrap_or_else(|panic| {
+        let mut findings = Findings::default();
+        let message = panic.downcast_ref::<String>().map_or("it is told above", String::as_str);
+        findings.add(Class::Wrong, format!("the trial ended early: {message}"));
+        Report { seed, faults: Vec::new(), events: 0, confirmed: 0, seen: 0, seconds: 0, logs, findings }
+    });
+    if report.has_passed() {
+        // Some hundred megabytes.
+        let _ = std::fs::remove_dir_all(data);
+    }
+    report
+}
+
+async fn happen(world: World, seed: u64, size: Size) -> Report {
+    let logs = world.folder().to_owned();
+    let mut draws = chance(seed, 5);
+    let partitions = *["3", "3", "7"].get(draws.random_range(0..3)).unwrap();
+    let batch = *["100", "20000"].get(draws.random_range(0..2)).unwrap();
+    let world = world.with("TOPIC_PARTITIONS", partitions).with("BATCH_MAX_EVENTS", batch);
+    let world = world.with("DLQ_LIMIT", "off").with("RUST_LOG", "info");
+    let mut cluster = Cluster::begin(Trial::of_size(world, seed, size.rate).await).await;
+    cluster.trial.follow_changelog();
+    let (began, mut faults) = (Instant::now(), Vec::new());
+    while began.elapsed() < Duration::from_secs(size.seconds) || faults.len() < size.faults {
+        let fault = Fault::draw(&mut draws);
+        println!("cluster: SEED={seed} {:>3} s {fault:?}", began.elapsed().as_secs());
+        cluster.suffer(&fault).await;
+        faults.push(format!("{fault:?}"));
+        cluster.note_ended().await;
+        tokio::time::sleep(Duration::from_millis(draws.random_range(0..2_000))).await;
+    }
+    let (mut trial, services, sightings, ended) = cluster.end().await;
+    trial.end_load().await;
+    let seconds = began.elapsed().as_secs();
+    let mut findings = trial.find(&services.iter().collect::<Vec<_>>(), &sightings).await;
+    findings.extend(ended);
+    let events = tokio::task::block_in_place(|| trial.world.events().read().len());
+    let seen = sightings.iter().map(Sightings::count).sum();
+    Report { seed, faults, events, confirmed: trial.confirmed(), seen, seconds, logs, findings }
+}
