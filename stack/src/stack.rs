@@ -30,7 +30,7 @@ const ADOPTED_PATIENCE: Duration = Duration::from_secs(20);
 const DROP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Running brokers, one or three, and a registry. Unless it is [`Lifetime::Detached`] or was found running, dropping
-/// it stops all of them.
+/// it stops all of them; three brokers are killed.
 #[derive(Debug)]
 pub struct Stack {
     layout: Layout,
@@ -224,6 +224,10 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         if self.owned {
+            if self.brokers.len() > 1 {
+                // The last of three could not end in order: it would ask a controller that has no majority any more.
+                self.brokers.iter().for_each(|broker| drop(broker.kill()));
+            }
             // Nobody is left to be told of an error, and a bound server ends with this process in any case.
             let _ = self.stop_within(DROP_PATIENCE, |_| true);
         }
