@@ -129,6 +129,12 @@ impl Findings {
         self.counts.get(&class).copied().unwrap_or_default()
     }
 
+    /// How many there are of each class, for people.
+    pub fn counts(&self) -> String {
+        let counts = self.counts.iter().map(|(class, count)| format!("{}: {count}", class.name()));
+        if self.is_empty() { "nothing".to_owned() } else { counts.collect::<Vec<_>>().join(", ") }
+    }
+
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
@@ -151,11 +157,7 @@ impl Findings {
 /// The counts in one line, then a line for each anomaly.
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
-            return f.write_str("nothing");
-        }
-        let counts = self.counts.iter().map(|(class, count)| format!("{}: {count}", class.name()));
-        f.write_str(&counts.collect::<Vec<_>>().join(", "))?;
+        f.write_str(&self.counts())?;
         self.anomalies
             .iter()
             .try_for_each(|anomaly| write!(f, "\n{}: {}", anomaly.class.name(), anomaly.what))
