@@ -81,3 +81,32 @@ fn class_of_surplus(model: &Model, place: Place) -> Class {
         _ => Class::Wrong,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn classes(applied: &[i64], status: &str) -> Vec<Class> {
+        let mut model = Model::default();
+        let order = model.orders.entry("ORDER".to_owned()).or_default();
+        (order.content, order.applied) = (Some(json!({ "status": "shipped" })), vec![3, 5]);
+        model.outcomes.insert((0, 6), Outcome::Duplicate);
+        let events: Vec<_> = applied.iter().map(|offset| json!({ "offset": offset })).collect();
+        let state = json!({ "order": { "status": status }, "applied": events, "held": [] });
+        let findings = compare("ORDER", 0, &state, &model);
+        findings.anomalies().iter().map(|anomaly| anomaly.class).collect()
+    }
+
+    #[test]
+    fn each_event_takes_effect_once() {
+        assert_eq!(classes(&[3, 5], "shipped"), []);
+        assert_eq!(classes(&[3], "shipped"), [Class::LostWrite]);
+        assert_eq!(classes(&[3, 5, 5], "shipped"), [Class::Duplicate]);
+        assert_eq!(classes(&[3, 5, 6], "shipped"), [Class::Duplicate], "a copy");
+        assert_eq!(classes(&[3, 5, 7], "shipped"), [Class::Wrong]);
+        assert_eq!(classes(&[5, 3], "shipped"), [Class::Wrong]);
+        assert_eq!(classes(&[3, 5], "new"), [Class::Wrong]);
+    }
+}

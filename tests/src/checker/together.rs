@@ -129,3 +129,50 @@ pub(super) fn check_model(changelog: &Changelog, model: &Model) -> Findings {
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Two batches, of the events 0 and 1 and of the event 2; `states` are what the first and the second hold of an order.
+    fn changelog(states: [&[i64]; 2]) -> Changelog {
+        let mut changelog = Changelog::default();
+        for (batch, applied) in (0..).zip(states) {
+            let events: Vec<_> = applied.iter().map(|offset| json!({ "offset": offset })).collect();
+            let value = json!({ "applied": events, "held": [] });
+            let state = State { partition: 0, offset: 2 * batch, value };
+            changelog.states.entry("ORDER".to_owned()).or_default().push(state);
+            let progress = Progress { offset: 2 * batch + 1, next_offset: 2 + batch, outcomes_from: 0 };
+            changelog.progress.entry(0).or_default().push(progress);
+        }
+        changelog
+    }
+
+    fn torn(changelog: &Changelog, letters: &[Origin]) -> usize {
+        find(changelog, letters, &[]).count(Class::TornTransaction)
+    }
+
+    #[test]
+    fn the_state_of_an_event_is_in_the_batch_that_goes_past_it() {
+        assert_eq!(torn(&changelog([&[0, 1], &[0, 1, 2]]), &[]), 0);
+        // Too late, and before its progress.
+        assert_eq!(torn(&changelog([&[0], &[0, 1, 2]]), &[]), 1);
+        assert_eq!(torn(&changelog([&[0, 1, 2], &[0, 1, 2]]), &[]), 1);
+        let mut without_progress = changelog([&[0, 1], &[0, 1, 2]]);
+        without_progress.progress.get_mut(&0).unwrap().pop();
+        assert_eq!(torn(&without_progress, &[]), 1);
+    }
+
+    #[test]
+    fn a_letter_is_said_to_be_one() {
+        let letter = |offset| Origin {
+            topic: "events".to_owned(),
+            place: (0, offset),
+            reason: "undecodable".to_owned(),
+        };
+        assert_eq!(torn(&changelog([&[], &[2]]), &[letter(1)]), 1, "it is said to be applied");
+        assert_eq!(torn(&changelog([&[], &[2]]), &[letter(7)]), 1, "it is not processed");
+    }
+}
