@@ -22,3 +22,40 @@ impl Mark {
         Self { offset: record.offset(), fingerprint }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+
+    fn record(key: Option<&[u8]>, value: Option<&[u8]>, time: Timestamp) -> Mark {
+        let [key, value] = [key, value].map(|bytes| bytes.map(<[u8]>::to_vec));
+        Mark::of(&OwnedMessage::new(value, key, "changelog".to_owned(), time, 0, 7, None))
+    }
+
+    /// Where a broker had the batch already, the report has the time of its newest record.
+    #[test]
+    fn a_record_is_known_again_whatever_time_its_delivery_report_had() {
+        let read = record(Some(b"O-1"), Some(b"state"), Timestamp::CreateTime(1_000));
+        let reported = record(Some(b"O-1"), Some(b"state"), Timestamp::LogAppendTime(1_007));
+        assert_eq!(read, reported);
+    }
+
+    #[test]
+    fn other_keys_and_values_are_other_records() {
+        let time = Timestamp::CreateTime(1_000);
+        let records = [
+            record(Some(b"O-1"), Some(b"state"), time),
+            record(Some(b"O-1"), Some(b""), time),
+            record(Some(b"O-1"), None, time),
+            record(Some(b"O-1state"), Some(b""), time),
+            record(None, None, time),
+            record(Some(b""), None, time),
+        ];
+        for (index, one) in records.iter().enumerate() {
+            assert!(!records[..index].contains(one), "{index}");
+        }
+    }
+}

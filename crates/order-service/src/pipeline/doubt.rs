@@ -421,6 +421,16 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_permission_is_believed_like_a_loss() {
+        let denied = || Answer::Nothing(KafkaError::MessageConsumption(Code::TopicAuthorizationFailed));
+        let mut answers = answers(Instant::now());
+        for _ in 0..2 {
+            assert_eq!(answers.note(denied(), answers.next_at), None);
+        }
+        assert_eq!(answers.note(denied(), answers.next_at), Some(Verdict::NotAllowed));
+    }
+
+    #[test]
     fn brokers_that_do_not_answer_prove_nothing() {
         let mut answers = answers(Instant::now());
         for _ in 0..10 {
