@@ -8,19 +8,27 @@ use twox_hash::XxHash3_64;
 pub(crate) struct Mark {
     /// Where it is.
     pub(crate) offset: i64,
-    /// Of its key, its value and its time: what is written again later has another time.
+    /// Of its key and its value. Its time is not in it: where a broker had a batch already, as after a retry, the delivery
+    /// report has another one than the log.
     fingerprint: u64,
 }
 
 impl Mark {
     /// Of a record that was read, or whose delivery was reported.
     pub(crate) fn of(record: &impl Message) -> Self {
-        let key = XxHash3_64::oneshot(record.key().unwrap_or_default());
-        let value = XxHash3_64::oneshot_with_seed(key, record.payload().unwrap_or_default());
-        let time = record.timestamp().to_millis().unwrap_or_default();
-        let fingerprint = XxHash3_64::oneshot_with_seed(value, &time.to_le_bytes());
+        let fingerprint = hash(record.payload(), hash(record.key(), 0));
         Self { offset: record.offset(), fingerprint }
     }
+
+    /// Whether both are of records with the same key and value.
+    pub(crate) fn says_the_same(self, other: Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+/// Null is not the empty text.
+fn hash(bytes: Option<&[u8]>, seed: u64) -> u64 {
+    bytes.map_or(!seed, |bytes| XxHash3_64::oneshot_with_seed(seed, bytes))
 }
 
 #[cfg(test)]

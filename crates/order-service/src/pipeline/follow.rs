@@ -56,6 +56,7 @@ impl Worker {
             renewed_at: vec![-1; count],
             partitions: (0..count).map(|_| Partition::new(pipeline.settings.dlq_limit)).collect(),
             start_offsets: Arc::new(Mutex::new(vec![None; count])),
+            identity: Identity::new(&pipeline.topics.events).to_bytes(),
             writer: None,
             left_behind: 0,
             batch_limit: BatchLimit::new(pipeline.settings.batch_max_events),
@@ -117,8 +118,11 @@ impl Worker {
                     let before = (state.progress, state.identity);
                     take(pipeline, index, state, &record, &mut unshown[index])?;
                     state.note(Mark::of(&record));
-                    if before.1.is_some() && state.identity != before.1 {
-                        state.identity = before.1;
+                    // Without transactions, an attempt that failed may have written the same one before.
+                    if let (Some(before), Some(now)) = (before.1, state.identity)
+                        && !now.says_the_same(before)
+                    {
+                        state.identity = Some(before);
                         is_another = true;
                     }
                     if let Some(progress) = state.progress.filter(|_| state.progress != before.0) {

@@ -215,6 +215,8 @@ struct Worker {
     renewed_at: Vec<i64>,
     partitions: Vec<Partition>,
     start_offsets: StartOffsets,
+    /// What it writes to a changelog that nothing identifies, at each attempt the same.
+    identity: Vec<u8>,
     /// `None` while there is none that could be used.
     writer: Option<Writer>,
     /// How many producers were left behind, since librdkafka did not come back from a call.

@@ -57,7 +57,7 @@ impl EndSeen {
 pub(super) struct Partition {
     pub(super) role: Role,
     /// The last two records of the changelog that are in the store; what this instance wrote itself included. Where a
-    /// log that was cut and went on has the mark of a transaction, which nobody is shown, the other one tells.
+    /// log that was cut and went on has the marker of a transaction, which nobody is shown, the other one tells.
     pub(super) marks: [Option<Mark>; 2],
     /// What the changelog says of the progress; `None` if it says nothing.
     pub(super) progress: Option<Progress>,

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::backlog::Backlog;
 use super::batch::PartitionBatch;
 use super::{GroupConsumer, PipelineError, Worker, number};
-use crate::changelog::{ChangelogCodec, ChangelogEntry, Identity, Key, OutcomeWindow};
+use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow};
 use crate::config::Guarantee;
 use crate::dead_letters;
 use crate::mark::Mark;
@@ -164,9 +164,7 @@ impl Worker {
             windows.extend(stale.into_iter().map(|first| (first, None)));
         }
         let progress = encoded(codec, ChangelogEntry::Progress(batch.progress))?;
-        let identity = self
-            .lacks_identity(batch.partition)
-            .then(|| Identity::new(&self.pipeline.topics.events).to_bytes());
+        let identity = self.lacks_identity(batch.partition).then(|| self.identity.clone());
         Ok(Ready { batch, states, windows, progress, identity })
     }
 
@@ -245,7 +243,8 @@ impl Worker {
     }
 
     /// Waits until the records are delivered, and gives the transaction up if they got offsets that the changelog had
-    /// given before. Without this progress record, the next start processes the events again.
+    /// given before: without its progress record, the next start processes the events again. In `at_least_once` what was
+    /// sent cannot be taken back, the progress included.
     pub(super) fn delivered(&self, writer: &Writer) -> Result<Vec<Delivered>, Stopped> {
         let written = writer.delivered().map_err(|error| writer.give_up(error))?;
         match self.seems_another_changelog(&written) {

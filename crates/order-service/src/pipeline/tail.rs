@@ -118,7 +118,7 @@ impl Tail {
 }
 
 /// librdkafka tries again by itself.
-fn is_passing(error: &KafkaError) -> bool {
+pub(super) fn is_passing(error: &KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode as Code;
     !matches!(
         error.rdkafka_error_code(),
