@@ -42,7 +42,8 @@ test: ## run all tests, against a real broker and registry
 	$(cargo) build --workspace --bins --locked
 	@rm -f $(test_times)
 	@# The slowest tests are told whatever the outcome, which stays the recipe's own.
-	TEST_TIMES=$(test_times) $(cargo) test --workspace --locked --no-fail-fast; outcome=$$?; tests/slowest.sh $(test_times); exit $$outcome
+	TEST_TIMES=$(test_times) $(cargo) test --workspace --locked --no-fail-fast; outcome=$$?; tests/slowest.sh $(test_times); \
+	    $(cargo) test --package end-to-end-tests --test cluster --locked && exit $$outcome
 
 test-long: ## run the tests of crashes and outages with more rounds; half an hour
 	@stack/setup.sh --with-tests

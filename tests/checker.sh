@@ -35,7 +35,10 @@ build() {
 
 run() {
   local expected=
-  [ "$1" = none ] || expected=$(sed -n 's/^Expected: //p' "tests/defects/$1.patch")
+  if [ "$1" != none ]; then
+    expected=$(sed -n 's/^Expected: //p' "tests/defects/$1.patch")
+    [ -n "$expected" ] || { echo "tests/defects/$1.patch does not say what is Expected" >&2; return 1; }
+  fi
   DEFECT=$1 DEFECT_EXPECTED=$expected DEFECT_PROGRAMS=$defects/programs/$1 \
     cargo test --quiet --package end-to-end-tests --test defects --locked -- --nocapture
 }

@@ -41,9 +41,9 @@ impl Report {
         )
     }
 
-    fn to_json(&self, commit: &str) -> Value {
+    fn to_json(&self, commit: &str, size: &str) -> Value {
         json!({
-            "seed": self.seed, "commit": commit, "time": jiff::Timestamp::now().to_string(), "seconds": self.seconds,
+            "seed": self.seed, "commit": commit, "size": size, "time": jiff::Timestamp::now().to_string(), "seconds": self.seconds,
             "events": self.events, "confirmed": self.confirmed, "seen": self.seen, "faults": self.faults,
             "found": self.findings.to_json(), "passed": self.has_passed(), "logs": self.logs,
         })
@@ -54,43 +54,46 @@ impl Report {
 pub(crate) struct Reports {
     path: PathBuf,
     commit: String,
+    size: String,
 }
 
 impl Reports {
-    pub(crate) fn open() -> Self {
+    /// Of trials of this size.
+    pub(crate) fn open(size: &str) -> Self {
         // <target>/<profile>/deps/<this program>
         let program = std::env::current_exe().unwrap();
         let folder = program.ancestors().nth(3).unwrap().join("cluster");
         fs::create_dir_all(&folder).unwrap();
-        Self { path: folder.join("trials.jsonl"), commit: commit() }
+        Self { path: folder.join("trials.jsonl"), commit: commit(), size: size.to_owned() }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether this commit has passed this trial. What is not committed may have changed since.
+    /// Whether this commit has passed this trial, at this size. What is not committed may have changed since.
     pub(crate) fn has_passed(&self, seed: u64) -> bool {
         let lines = fs::read_to_string(&self.path).unwrap_or_default();
         let mut trials = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        !self.commit.ends_with('+')
-            && trials.any(|trial| {
-                trial["seed"] == seed && trial["commit"] == *self.commit && trial["passed"] == true
-            })
+        let is_this = |trial: &Value| {
+            trial["seed"] == seed && trial["commit"] == *self.commit && trial["size"] == *self.size
+        };
+        !self.commit.ends_with('+') && trials.any(|trial| is_this(&trial) && trial["passed"] == true)
     }
 
     pub(crate) fn add(&self, report: &Report) {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
-        writeln!(file, "{}", report.to_json(&self.commit)).unwrap();
+        writeln!(file, "{}", report.to_json(&self.commit, &self.size)).unwrap();
     }
 }
 
-/// The commit of the working tree; with a plus if something is not committed.
+/// The commit of the working tree; with a plus if something is not committed, or there is no git to ask.
 fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
     };
-    let is_changed = !git(&["status", "--porcelain"]).is_empty();
-    format!("{}{}", git(&["rev-parse", "--short", "HEAD"]), if is_changed { "+" } else { "" })
+    let (commit, changes) = (git(&["rev-parse", "--short", "HEAD"]), git(&["status", "--porcelain"]));
+    let is_changed = commit.is_empty() || !changes.is_empty();
+    format!("{commit}{}", if is_changed { "+" } else { "" })
 }

@@ -72,6 +72,19 @@ async fn happen(world: World, seed: u64, size: Size) -> Report {
     let mut findings = trial.find(&services.iter().collect::<Vec<_>>(), &sightings).await;
     findings.extend(ended);
     let events = tokio::task::block_in_place(|| trial.world.events().read().len());
-    let seen = sightings.iter().map(Sightings::count).sum();
+    let seen: usize = sightings.iter().map(Sightings::count).sum();
+    let turns: usize = sightings.iter().map(Sightings::turns).sum();
+    let outcomes: usize = sightings.iter().map(Sightings::outcomes).sum();
+    for (count, what) in [
+        (events, "no event was written"),
+        (trial.confirmed(), "no write was confirmed over HTTP"),
+        (seen, "no state was looked at"),
+        (outcomes, "no outcome was looked at"),
+        (turns, "no instance was read after another"),
+    ] {
+        if count == 0 {
+            findings.add(Class::Wrong, what);
+        }
+    }
     Report { seed, faults, events, confirmed: trial.confirmed(), seen, seconds, logs, findings }
 }

@@ -62,7 +62,7 @@ async fn an_instance_that_is_fenced_at_every_step_does_everything_once() {
                 watch = trial.watch(&service);
             }
             block_in_place(|| fence(&events, &transactional_id));
-            drop(held);
+            held.release().await;
             eventually(&format!("its transaction fails at {step:?}"), async || {
                 (failures(&service) > before).then_some(())
             })
@@ -90,9 +90,8 @@ async fn a_commit_that_arrives_after_the_next_transaction_ends_nothing() {
         // The next transaction is open when the old commit arrives.
         let mut next = proxy.hold(WRITER, Api::EndTxn);
         next.reached().await;
-        drop(held);
-        service.get("/health").await;
-        drop(next);
+        held.release().await;
+        next.release().await;
     }
     service.goes_on().await;
     trial.check_sightings(&[watch.end().await]).await;

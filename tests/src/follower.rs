@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode as Code;
+
 use crate::kafka::{Record, Topic};
 
 /// Everything that was committed, by partition and offset.
@@ -21,16 +23,11 @@ impl Follower {
     /// Begins at the beginning of the topic, which must be there.
     pub(crate) fn begin(topic: &Topic) -> Self {
         let (records, stop) = (Records::default(), Arc::new(AtomicBool::new(false)));
-        let consumer = topic.committed_from_the_beginning();
         thread::spawn({
-            let (records, stop) = (records.clone(), stop.clone());
+            let (records, stop, topic) = (records.clone(), stop.clone(), topic.clone());
             move || {
                 while !stop.load(Ordering::SeqCst) {
-                    // An error passes, or what is missing is found out by whoever compares.
-                    if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                        let record = Record::of(&message);
-                        records.lock().unwrap().insert((record.partition, record.offset), record);
-                    }
+                    read(&topic, &records, &stop);
                 }
             }
         });
@@ -42,6 +39,22 @@ impl Follower {
         let mut all = self.records.lock().unwrap().clone();
         all.extend(others.into_iter().map(|record| ((record.partition, record.offset), record)));
         all.into_values().collect()
+    }
+}
+
+/// Reads from the beginning, until it is told to stop or a partition cannot be read on: a broker that was not up to date
+/// may have said that an offset is not there.
+fn read(topic: &Topic, records: &Records, stop: &AtomicBool) {
+    let Ok(consumer) = topic.committed_from_the_beginning() else { return };
+    while !stop.load(Ordering::SeqCst) {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                let record = Record::of(&message);
+                records.lock().unwrap().insert((record.partition, record.offset), record);
+            }
+            Some(Err(error)) if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) => return,
+            _ => {}
+        }
     }
 }
 

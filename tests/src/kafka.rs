@@ -82,7 +82,8 @@ impl Topic {
 
     /// As [`read`](Self::read); or why it cannot be read.
     pub(crate) fn try_read(&self) -> Result<Vec<Record>, String> {
-        let consumer = self.committed_from_the_beginning();
+        let consumer =
+            self.committed_from_the_beginning().map_err(|error| format!("{}: {error}", self.name))?;
         let mut open = consumer.assignment().unwrap().count();
         let deadline = Instant::now() + PATIENCE;
         let mut records = Vec::new();
@@ -102,14 +103,14 @@ impl Topic {
     }
 
     /// A consumer of all that is committed in it.
-    pub(crate) fn committed_from_the_beginning(&self) -> BaseConsumer {
+    pub(crate) fn committed_from_the_beginning(&self) -> Result<BaseConsumer, KafkaError> {
         let consumer = self.reader("read_committed");
         let mut assignment = TopicPartitionList::new();
-        for partition in self.partitions(&consumer) {
-            assignment.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
+        for partition in self.try_partitions(&consumer)? {
+            assignment.add_partition_offset(&self.name, partition, Offset::Beginning)?;
         }
-        consumer.assign(&assignment).unwrap();
-        consumer
+        consumer.assign(&assignment)?;
+        Ok(consumer)
     }
 
     fn reader(&self, isolation_level: &str) -> BaseConsumer {
@@ -141,8 +142,12 @@ impl Topic {
     }
 
     fn partitions(&self, consumer: &BaseConsumer) -> Vec<i32> {
-        let metadata = consumer.fetch_metadata(Some(&self.name), PATIENCE).unwrap();
-        metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect()
+        self.try_partitions(consumer).unwrap()
+    }
+
+    fn try_partitions(&self, consumer: &BaseConsumer) -> Result<Vec<i32>, KafkaError> {
+        let metadata = consumer.fetch_metadata(Some(&self.name), PATIENCE)?;
+        Ok(metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect())
     }
 
     /// The offsets that a consumer group has committed, by partition; none where it has committed nothing.

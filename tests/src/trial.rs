@@ -5,7 +5,6 @@ use rand::rngs::ChaCha8Rng;
 
 use crate::checker::{Changelog, Checker, Class, Findings, Times, Told};
 use crate::follower::Follower;
-use crate::kafka::Record;
 use crate::seed::{chance, seed};
 use crate::service::Service;
 use crate::traffic::{EVERYTHING, Rate, Traffic, Weights};
@@ -109,30 +108,29 @@ impl Trial {
         let checker = Checker::new(&self.world).await;
         let mut findings = checker.find_lost(&self.told);
         findings.extend(checker.find_in_answers(services).await);
-        findings.extend(checker.find_in_topics(Times::Once).await);
+        findings.extend(checker.find_in_topics_and(self.changelog().await, Times::Once).await);
         findings.extend(self.find_in_sightings(sightings).await);
         findings
     }
 
     /// What instances have shown and was not committed, and what went back.
     pub async fn find_in_sightings(&self, sightings: &[Sightings]) -> Findings {
-        let changelog = self.world.changelog();
         let mut findings = Findings::default();
-        match tokio::task::spawn_blocking(move || changelog.try_read()).await.unwrap() {
-            Ok(there) => {
-                let changelog = Changelog::of(self.with_what_was_compacted(there));
-                sightings.iter().for_each(|one| findings.extend(one.find(&changelog)));
-            }
+        match self.changelog().await {
+            Ok(changelog) => sightings.iter().for_each(|one| findings.extend(one.find(&changelog))),
             Err(unreadable) => findings.add(Class::Unseen, unreadable),
         }
         findings
     }
 
-    fn with_what_was_compacted(&self, there: Vec<Record>) -> Vec<Record> {
-        match &self.follower {
+    /// With what was in it before it was compacted, if it was followed.
+    async fn changelog(&self) -> Result<Changelog, String> {
+        let topic = self.world.changelog();
+        let there = tokio::task::spawn_blocking(move || topic.try_read()).await.unwrap()?;
+        Ok(Changelog::of(match &self.follower {
             Some(follower) => follower.with(there),
             None => there,
-        }
+        }))
     }
 
     /// What instances have shown was committed, and something was shown.

@@ -95,7 +95,9 @@ impl<'a> Checker<'a> {
             }
         }
         let topic = self.world.changelog();
-        let read = move || block_in_place(|| Changelog::read(&topic)).unwrap_or_default();
+        // Without it nobody can be blamed.
+        let read =
+            move || block_in_place(|| Changelog::read(&topic)).unwrap_or_else(|error| panic!("{error}"));
         let changelog: orders::Committed = LazyLock::new(Box::new(read));
         for service in &there {
             findings.take(orders::find(service, self.world.topic(), &self.model, &changelog).await);

@@ -11,6 +11,16 @@ impl Checker<'_> {
     /// What is wrong with the dead letters, the changelog and the group's offsets. The instances must have seen
     /// everything.
     pub async fn find_in_topics(&self, times: Times) -> Findings {
+        let changelog = block_in_place(|| Changelog::read(&self.world.changelog()));
+        self.find_in_topics_and(changelog, times).await
+    }
+
+    /// As [`find_in_topics`](Self::find_in_topics), with a changelog that was read before it was compacted.
+    pub(crate) async fn find_in_topics_and(
+        &self,
+        changelog: Result<Changelog, String>,
+        times: Times,
+    ) -> Findings {
         let mut findings = Findings::default();
         let letters = match self.letters().await {
             Ok(letters) => letters,
@@ -20,7 +30,7 @@ impl Checker<'_> {
             }
         };
         findings.extend(letters::find(&letters, &self.model, &self.events, self.world.topic(), times));
-        let changelog = match block_in_place(|| Changelog::read(&self.world.changelog())) {
+        let changelog = match changelog {
             Ok(changelog) => changelog,
             Err(unreadable) => {
                 findings.add(Class::Unseen, unreadable);

@@ -24,28 +24,34 @@ pub(super) struct Hold {
     api: Api,
     reached: oneshot::Sender<()>,
     released: oneshot::Receiver<()>,
+    passed: oneshot::Sender<()>,
 }
 
 /// A request that is held back, until this is dropped.
 pub struct Held {
     reached: oneshot::Receiver<()>,
-    _released: oneshot::Sender<()>,
+    release: oneshot::Sender<()>,
+    passed: oneshot::Receiver<()>,
 }
 
 impl Hold {
     pub(super) fn new(client: &'static str, api: Api) -> (Self, Held) {
         let ((reached, is_reached), (release, released)) = (oneshot::channel(), oneshot::channel());
-        (Self { client, api, reached, released }, Held { reached: is_reached, _released: release })
+        let (passed, has_passed) = oneshot::channel();
+        let held = Held { reached: is_reached, release, passed: has_passed };
+        (Self { client, api, reached, released, passed }, held)
     }
 
     pub(super) fn is_for(&self, api: i16, client: &str) -> bool {
         self.api as i16 == api && self.client == client && !self.reached.is_closed()
     }
 
-    pub(super) async fn until_released(self) {
+    /// Waits until it may pass; gives whom to tell that it was answered.
+    pub(super) async fn until_released(self) -> oneshot::Sender<()> {
         // Whoever dropped the other end waits no more.
         let _ = self.reached.send(());
         let _ = self.released.await;
+        self.passed
     }
 }
 
@@ -53,5 +59,12 @@ impl Held {
     /// Waits until there is such a request.
     pub async fn reached(&mut self) {
         (&mut self.reached).await.expect("the proxy runs");
+    }
+
+    /// Lets it pass, and waits until the broker has answered.
+    pub async fn release(self) {
+        drop(self.release);
+        // The connection may have ended before.
+        let _ = self.passed.await;
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 use self::hold::Hold;
 pub use self::hold::{Api, Held};
@@ -32,8 +33,15 @@ struct Shared {
     holds: Mutex<Vec<Hold>>,
 }
 
-/// Requests that are not answered yet, by correlation id: the API, and the client.
-type Open = Arc<Mutex<HashMap<i32, (i16, String)>>>;
+/// Requests that are not answered yet, by correlation id.
+type Open = Arc<Mutex<HashMap<i32, Request>>>;
+
+struct Request {
+    api: i16,
+    client: String,
+    /// Who waits for the answer.
+    answered: Option<oneshot::Sender<()>>,
+}
 
 impl Proxy {
     /// In front of the broker at this port of 127.0.0.1.
@@ -104,10 +112,11 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open, s
         let correlation = i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
         let name = &frame[10..][..usize::try_from(number(8)).unwrap_or(0)];
         let (api, client) = (number(0), String::from_utf8_lossy(name).into_owned());
-        if let Some(hold) = shared.take_hold(api, &client) {
-            hold.until_released().await;
-        }
-        open.lock().unwrap().insert(correlation, (api, client));
+        let answered = match shared.take_hold(api, &client) {
+            Some(hold) => Some(hold.until_released().await),
+            None => None,
+        };
+        open.lock().unwrap().insert(correlation, Request { api, client, answered });
         if pass(&mut to, &frame).await.is_none() {
             break;
         }
@@ -118,7 +127,10 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open, sh
     while let Some(mut frame) = frame(&mut from).await {
         let correlation = i32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
         shared.hide_broker(&mut frame);
-        if let Some((api, client)) = open.lock().unwrap().remove(&correlation) {
+        if let Some(Request { api, client, answered }) = open.lock().unwrap().remove(&correlation) {
+            if let Some(answered) = answered {
+                let _ = answered.send(());
+            }
             let mut stale = shared.stale.lock().unwrap();
             let of_client = stale.iter_mut().find(|((name, stale), _)| *name == client && stale.api() == api);
             if let Some(((_, stale), times)) = of_client
