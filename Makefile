@@ -90,6 +90,7 @@ test-images: setup ## check the compose files, build the images, run the service
 
 lint: setup ## check formatting, lints, documentation, and dependencies if cargo-deny is installed
 	$(cargo) fmt --all --check
+	git apply --check tests/defects/*.patch
 	$(cargo) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(cargo) doc --workspace --no-deps --locked
 	@# Without advisories: these need their database from the network, and change without a change of ours.
