@@ -1,7 +1,7 @@
 //! Reads several instances in turn, and tells each how far the one before it was.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::places::position;
 use super::sightings::Sightings;
 use super::{Ids, Reading};
 use crate::service::Service;
+use crate::wait::eventually;
 
 /// How long an instance may wait until it is as far as the one before it.
 const PREFER: &str = "wait=1";
@@ -26,6 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Relay {
     reading: Reading,
     members: Members,
+    /// How often an instance was asked after another one.
+    turns: Arc<AtomicUsize>,
 }
 
 /// The ports of the instances that take part.
@@ -49,9 +52,11 @@ impl Relay {
     pub(crate) fn begin(ids: Ids, chance: ChaCha8Rng) -> Self {
         let (stop, members) = (Arc::new(AtomicBool::new(false)), Members::default());
         let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
-        let runner = Runner { http, members: members.clone(), chance, last: BTreeMap::new() };
+        let turns = Arc::new(AtomicUsize::new(0));
+        let runner =
+            Runner { http, members: members.clone(), turns: turns.clone(), chance, last: BTreeMap::new() };
         let task = tokio::spawn(runner.run(ids, stop.clone()));
-        Self { reading: Reading { stop, task }, members }
+        Self { reading: Reading { stop, task }, members, turns }
     }
 
     /// An instance takes part from now on.
@@ -64,6 +69,12 @@ impl Relay {
         self.members.remove(service.port());
     }
 
+    /// Waits until instances were asked after one another so often.
+    pub async fn has_turned(&self, times: usize) {
+        let what = format!("instances were asked after one another {times} times");
+        eventually(&what, async || (self.turns.load(Ordering::SeqCst) >= times).then_some(())).await;
+    }
+
     /// What was shown, in the order in which it was.
     pub async fn end(self) -> Sightings {
         self.reading.end().await
@@ -73,6 +84,7 @@ impl Relay {
 struct Runner {
     http: reqwest::Client,
     members: Members,
+    turns: Arc<AtomicUsize>,
     chance: ChaCha8Rng,
     /// Who has answered last for each order, and with which position.
     last: BTreeMap<String, (u16, Option<String>)>,
@@ -107,7 +119,9 @@ impl Runner {
         if let Some(reached) = &reached {
             sightings.note_position(port, reached, asked.as_slice());
         }
-        sightings.note_turn(asked.is_some() && before != Some(port));
+        let is_turn = asked.is_some() && before != Some(port);
+        sightings.note_turn(is_turn);
+        self.turns.fetch_add(is_turn.into(), Ordering::SeqCst);
         self.last.insert(id, (port, reached.or(asked)));
         Ok(())
     }
