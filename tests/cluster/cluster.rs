@@ -129,22 +129,30 @@ impl Cluster {
     /// Ends some instances at the same time; they are back at the end.
     async fn end_instances(&mut self, count: usize, end: End) {
         self.note_ended().await;
-        if end == End::Freeze {
-            let frozen = &self.members[..count];
-            frozen.iter().for_each(|member| member.service.signal(Signal::STOP));
-            sleep(BEYOND_SESSION).await;
-            frozen.iter().for_each(|member| member.service.signal(Signal::CONT));
-            // Next time it is another one's turn.
-            self.members.rotate_left(count);
-            return;
+        match end {
+            End::Freeze => self.freeze_instances(count).await,
+            End::Kill => self.replace_instances(count, false).await,
+            End::Stop => self.replace_instances(count, true).await,
         }
+    }
+
+    async fn freeze_instances(&mut self, count: usize) {
+        let frozen = &self.members[..count];
+        frozen.iter().for_each(|member| member.service.signal(Signal::STOP));
+        sleep(BEYOND_SESSION).await;
+        frozen.iter().for_each(|member| member.service.signal(Signal::CONT));
+        // Next time it is another one's turn.
+        self.members.rotate_left(count);
+    }
+
+    async fn replace_instances(&mut self, count: usize, with_sigterm: bool) {
         let leaving: Vec<Member> = self.members.drain(..count).collect();
         let mut names = Vec::new();
         for member in leaving {
             self.relay.leave(&member.service);
-            match end {
-                End::Kill => member.service.kill().await,
-                End::Stop | End::Freeze => member.service.stop().await,
+            match with_sigterm {
+                true => member.service.stop().await,
+                false => member.service.kill().await,
             }
             self.sightings.push(member.watch.end().await);
             names.push(member.name);

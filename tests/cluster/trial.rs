@@ -51,8 +51,8 @@ pub(crate) async fn run(seed: u64, size: Size) -> Report {
 async fn happen(world: World, seed: u64, size: Size) -> Report {
     let logs = world.folder().to_owned();
     let mut draws = chance(seed, 5);
-    let partitions = *["3", "3", "7"].get(draws.random_range(0..3)).unwrap();
-    let batch = *["100", "20000"].get(draws.random_range(0..2)).unwrap();
+    let partitions = ["3", "3", "7"][draws.random_range(0..3)];
+    let batch = ["100", "20000"][draws.random_range(0..2)];
     let world = world.with("TOPIC_PARTITIONS", partitions).with("BATCH_MAX_EVENTS", batch);
     let world = world.with("DLQ_LIMIT", "off").with("RUST_LOG", "info");
     let mut cluster = Cluster::begin(Trial::of_size(world, seed, size.rate).await).await;

@@ -18,8 +18,7 @@ const WRITER: &str = "order-service";
 /// A load, and an instance whose requests can be held back.
 async fn begin() -> (Trial, Proxy, Service) {
     let world = World::shared().await;
-    let servers = world.stack().bootstrap_servers();
-    let proxy = Proxy::begin(servers.rsplit(':').next().unwrap().parse().unwrap()).await;
+    let proxy = Proxy::begin(world.stack().broker().port()).await;
     let trial = Trial::begin(world).await;
     let world = trial.world.fork().with("INSTANCE_ID", "one");
     let service = world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.address()).orders().await;

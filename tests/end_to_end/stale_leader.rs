@@ -15,9 +15,7 @@ const ADMIN: &str = "rdkafka";
 /// A world whose services reach the broker through a proxy only.
 async fn behind_a_proxy() -> (World, Proxy) {
     let world = World::shared().await;
-    let servers = world.stack().bootstrap_servers();
-    let port = servers.rsplit(':').next().unwrap().parse().unwrap();
-    let proxy = Proxy::begin(port).await;
+    let proxy = Proxy::begin(world.stack().broker().port()).await;
     (world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.address()), proxy)
 }
 

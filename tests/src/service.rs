@@ -170,6 +170,13 @@ impl Service {
         (status.code(), self.log())
     }
 
+    /// Waits until it ends by itself with code 1; its last line must have these words.
+    pub async fn fails_with(self, words: &str) {
+        let (code, said) = self.end().await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.lines().last().unwrap().contains(words), "{said}");
+    }
+
     /// Where its log is.
     pub fn log_path(&self) -> &Path {
         &self.log

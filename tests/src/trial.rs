@@ -108,19 +108,15 @@ impl Trial {
         let checker = Checker::new(&self.world).await;
         let mut findings = checker.find_lost(&self.told);
         findings.extend(checker.find_in_answers(services).await);
-        findings.extend(checker.find_in_topics_and(self.changelog().await, Times::Once).await);
-        findings.extend(self.find_in_sightings(sightings).await);
+        let changelog = self.changelog().await;
+        findings.extend(checker.find_in_topics_and(&changelog, Times::Once).await);
+        findings.extend(find_in(sightings, &changelog));
         findings
     }
 
     /// What instances have shown and was not committed, and what went back.
     pub async fn find_in_sightings(&self, sightings: &[Sightings]) -> Findings {
-        let mut findings = Findings::default();
-        match self.changelog().await {
-            Ok(changelog) => sightings.iter().for_each(|one| findings.extend(one.find(&changelog))),
-            Err(unreadable) => findings.add(Class::Unseen, unreadable),
-        }
-        findings
+        find_in(sightings, &self.changelog().await)
     }
 
     /// With what was in it before it was compacted, if it was followed.
@@ -139,4 +135,13 @@ impl Trial {
         assert!(sightings.iter().map(Sightings::outcomes).sum::<usize>() > 0, "no outcome was looked at");
         self.find_in_sightings(sightings).await.assert_none();
     }
+}
+
+fn find_in(sightings: &[Sightings], changelog: &Result<Changelog, String>) -> Findings {
+    let mut findings = Findings::default();
+    match changelog {
+        Ok(changelog) => sightings.iter().for_each(|one| findings.extend(one.find(changelog))),
+        Err(unreadable) => findings.add(Class::Unseen, unreadable.as_str()),
+    }
+    findings
 }

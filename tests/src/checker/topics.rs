@@ -12,13 +12,13 @@ impl Checker<'_> {
     /// everything.
     pub async fn find_in_topics(&self, times: Times) -> Findings {
         let changelog = block_in_place(|| Changelog::read(&self.world.changelog()));
-        self.find_in_topics_and(changelog, times).await
+        self.find_in_topics_and(&changelog, times).await
     }
 
     /// As [`find_in_topics`](Self::find_in_topics), with a changelog that was read before it was compacted.
     pub(crate) async fn find_in_topics_and(
         &self,
-        changelog: Result<Changelog, String>,
+        changelog: &Result<Changelog, String>,
         times: Times,
     ) -> Findings {
         let mut findings = Findings::default();
@@ -33,17 +33,17 @@ impl Checker<'_> {
         let changelog = match changelog {
             Ok(changelog) => changelog,
             Err(unreadable) => {
-                findings.add(Class::Unseen, unreadable);
+                findings.add(Class::Unseen, unreadable.as_str());
                 return findings;
             }
         };
-        findings.extend(states::find(&changelog, &self.model, &self.events));
-        self.find_in_progress(&changelog, &mut findings);
+        findings.extend(states::find(changelog, &self.model, &self.events));
+        self.find_in_progress(changelog, &mut findings);
         if times == Times::Once {
             let letters = letters.iter().filter(|record| !is_note_of_redrive(record)).map(Origin::of);
-            findings.extend(together::find(&changelog, &letters.collect::<Vec<_>>(), &self.events));
-            findings.extend(together::check_model(&changelog, &self.model));
-            self.find_in_identity(&changelog, &mut findings);
+            findings.extend(together::find(changelog, &letters.collect::<Vec<_>>(), &self.events));
+            findings.extend(together::check_model(changelog, &self.model));
+            self.find_in_identity(changelog, &mut findings);
             self.find_in_group(&mut findings).await;
         }
         findings
