@@ -13,6 +13,9 @@ use tokio::process::{Child, Command};
 
 use crate::wait::{PATIENCE, eventually};
 
+/// How long a connection to a service is kept for the next request.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// A running service. Killed when it is dropped.
 pub struct Service {
     name: String,
@@ -96,7 +99,12 @@ impl Service {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            // Shorter than the service keeps an idle connection: what is sent while it closes one is lost.
+            .pool_idle_timeout(IDLE)
+            .build()
+            .unwrap();
         Self { name: name.to_owned(), child, log, port: 0, http }
     }
 
