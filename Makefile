@@ -25,7 +25,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT BROKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-long test-cluster test-kafka-4.3.1 test-api test-checker test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-long test-cluster test-kafka-4.3.1 test-api test-checker test-failover test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -69,6 +69,10 @@ test-api: ## check the descriptions in docs/ with their official tools, and the 
 test-checker: ## run the checker of the end-to-end tests against order-services with planted defects; some twenty minutes (DEFECTS='none update-lost')
 	@stack/setup.sh --with-tests
 	tests/checker.sh $(DEFECTS)
+
+test-failover: ## measure how long an order waits when one of three brokers fails; twenty minutes, with nothing else running
+	@stack/setup.sh
+	$(cargo) bench --package end-to-end-tests --bench failover --locked
 
 test-flood: ## create 10,000 orders beside 100,000 mistakes of other clients, and measure; some minutes
 	@stack/setup.sh

@@ -189,15 +189,17 @@ pub enum StackError {
         /// How many were asked for.
         asked: u16,
     },
-    /// A partition's leader stayed where it was.
-    #[error("the leader of {topic}-{partition} could not be moved to broker {to}: {reason}")]
+    /// A partition's leader, or its replicas, stayed where they were.
+    #[error("{what} of {topic}-{partition} could not be moved to {to:?}: {reason}")]
     NotMoved {
+        /// "the leader" or "the replicas".
+        what: &'static str,
         /// The topic.
         topic: String,
         /// The partition.
         partition: i32,
-        /// The node id of the broker that was to lead.
-        to: i32,
+        /// The node ids of the brokers that were wanted.
+        to: Vec<i32>,
         /// Why, or what was seen last.
         reason: String,
     },

@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! With three brokers ([`Brokers::Three`]), [`Stack::move_leader`] says which of them leads a partition, and a [`Gate`]
+//! With three brokers ([`Brokers::Three`]), [`Stack::move_leader`] and [`Stack::place`] say where a partition is, and a [`Gate`]
 //! in front of each can cut clients off ([`StackConfig::gates`]).
 //!
 //! One stack may serve a whole test process from a `static`: statics are never dropped, and the servers end with

@@ -127,13 +127,28 @@ impl Stack {
     /// # Errors
     /// [`StackError::NotMoved`].
     pub fn move_leader(&self, topic: &str, partition: i32, to: i32) -> Result<(), StackError> {
-        let broker = self.nodes.iter().position(|node| i32::from(node.id()) == to);
-        let moved = match broker {
-            Some(index) => broker::move_leader(self.brokers[index].own_port(), topic, partition, to),
-            None => Err("there is no such broker".to_owned()),
-        };
-        let topic = topic.to_owned();
-        moved.map_err(|reason| StackError::NotMoved { topic, partition, to, reason })
+        let moved = self.port_of(to).and_then(|port| broker::move_leader(port, topic, partition, to));
+        let (topic, to) = (topic.to_owned(), vec![to]);
+        moved.map_err(|reason| StackError::NotMoved { what: "the leader", topic, partition, to, reason })
+    }
+
+    /// Puts the replicas of a partition on the brokers with these node ids, of which the first becomes the preferred
+    /// leader. Returns when they are in sync.
+    ///
+    /// # Errors
+    /// [`StackError::NotMoved`].
+    pub fn place(&self, topic: &str, partition: i32, on: &[i32]) -> Result<(), StackError> {
+        let port = on.iter().try_fold(0, |_, id| self.port_of(*id));
+        let moved = port.and_then(|port| broker::place(port, topic, partition, on));
+        let (topic, to) = (topic.to_owned(), on.to_vec());
+        moved.map_err(|reason| StackError::NotMoved { what: "the replicas", topic, partition, to, reason })
+    }
+
+    fn port_of(&self, id: i32) -> Result<u16, String> {
+        let index = self.nodes.iter().position(|node| i32::from(node.id()) == id);
+        index
+            .map(|index| self.brokers[index].own_port())
+            .ok_or_else(|| format!("there is no such broker: {id}"))
     }
 
     /// The schema registry.

@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use end_to_end_tests::checker::{Class, Findings};
-use end_to_end_tests::{Relay, Service, Sightings, Topic, Trial, Watch};
-use local_stack::Server;
+use end_to_end_tests::{Api, How, Log, Proxy, Relay, Service, Sightings, Trial, Watch};
 use rand::RngExt;
 use rustix::process::Signal;
 use tokio::task::block_in_place;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::fault::{End, Fault, How, Log};
+use crate::fault::{End, Fault};
 
 const INSTANCES: usize = 3;
 
-/// For a broker that starts on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The `client.id` of what writes the changelog.
+const WRITER: &str = "order-service";
+
+/// Until a transaction ends, under load and without another fault.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Longer than the session of an instance, which is 6 s.
 const BEYOND_SESSION: Duration = Duration::from_secs(8);
@@ -30,19 +32,21 @@ struct Member {
 /// Three brokers and three instances under a load.
 pub(crate) struct Cluster {
     pub(crate) trial: Trial,
+    /// Through which services reach the brokers.
+    proxy: Proxy,
     members: Vec<Member>,
     relay: Relay,
     sightings: Vec<Sightings>,
-    /// Instances that ended by themselves.
+    /// Instances that ended by themselves, and faults that did nothing.
     ended: Findings,
 }
 
 impl Cluster {
     /// Starts the instances. The load must run.
-    pub(crate) async fn begin(mut trial: Trial) -> Self {
+    pub(crate) async fn begin(mut trial: Trial, proxy: Proxy) -> Self {
         let relay = trial.relay();
         let (sightings, ended) = (Vec::new(), Findings::default());
-        let mut cluster = Self { trial, members: Vec::new(), relay, sightings, ended };
+        let mut cluster = Self { trial, proxy, members: Vec::new(), relay, sightings, ended };
         for number in 0..INSTANCES {
             cluster.join(format!("instance-{number}")).await;
         }
@@ -75,6 +79,7 @@ impl Cluster {
                 for broker in 0..3 {
                     self.break_brokers(&[broker], How::Stop);
                     self.mend_brokers(&[broker], How::Stop);
+                    self.trial.world.replicas_in_sync().await;
                 }
             }
             Fault::MoveLeaders { log, times } => {
@@ -82,6 +87,8 @@ impl Cluster {
                     self.move_leader(*log);
                 }
             }
+            Fault::BelowMinIsr { hold } => self.below_min_isr(*hold).await,
+            Fault::DelayedEndTxn { hold } => self.delay_end_of_transaction(*hold).await,
             Fault::Instance(end) => self.end_instances(1, *end).await,
             Fault::TwoInstances(end) => self.end_instances(2, *end).await,
         }
@@ -162,56 +169,62 @@ impl Cluster {
         }
     }
 
-    fn brokers(&self) -> &[Server] {
-        self.trial.world.stack().brokers()
-    }
-
     fn break_brokers(&self, indices: &[usize], how: How) {
-        for broker in indices.iter().map(|index| &self.brokers()[*index]) {
-            match how {
-                How::Kill => block_in_place(|| broker.kill()).unwrap(),
-                How::Stop => block_in_place(|| broker.stop()).unwrap(),
-                How::Freeze => broker.pause().unwrap(),
-                How::CutOff => broker.gate().expect("there are gates").close(),
-            }
+        for index in indices {
+            how.begin(&self.trial.world.stack().brokers()[*index]);
         }
     }
 
     fn mend_brokers(&self, indices: &[usize], how: How) {
-        let brokers = || indices.iter().map(|index| &self.brokers()[*index]);
-        for broker in brokers() {
-            match how {
-                How::Kill | How::Stop => block_in_place(|| broker.start()).unwrap(),
-                How::Freeze => broker.resume().unwrap(),
-                How::CutOff => broker.gate().expect("there are gates").open(),
-            }
+        for index in indices {
+            how.end(&self.trial.world.stack().brokers()[*index]);
         }
-        for broker in brokers() {
-            block_in_place(|| broker.wait_ready(PATIENCE)).unwrap();
+        self.trial.world.brokers_ready(indices);
+    }
+
+    /// The first partition of the changelog needs a broker that is away; the others do without it.
+    async fn below_min_isr(&mut self, hold: Duration) {
+        let away = self.trial.chance.random_range(0..3);
+        let others: Vec<i32> = [1, 2, 3].into_iter().filter(|id| *id != away + 1).collect();
+        self.trial.world.replicas_in_sync().await;
+        self.place_others_of_changelog(&others);
+        let changelog = self.trial.world.changelog();
+        changelog.configure("min.insync.replicas", "3").await;
+        let away = [away.cast_unsigned() as usize];
+        self.break_brokers(&away, How::Kill);
+        sleep(hold).await;
+        self.mend_brokers(&away, How::Kill);
+        changelog.configure("min.insync.replicas", "2").await;
+        self.trial.world.replicas_in_sync().await;
+        self.place_others_of_changelog(&[1, 2, 3]);
+    }
+
+    /// Puts the partitions of the changelog, but for the first one, on these brokers.
+    fn place_others_of_changelog(&self, brokers: &[i32]) {
+        let (world, changelog) = (&self.trial.world, self.trial.world.changelog());
+        for partition in 1..block_in_place(|| changelog.partition_count()) {
+            block_in_place(|| world.stack().place(changelog.name(), partition, brokers)).unwrap();
         }
     }
 
-    fn topic(&self, log: Log) -> Topic {
-        let world = &self.trial.world;
-        match log {
-            Log::Events => world.events(),
-            Log::Changelog => world.changelog(),
-            Log::DeadLetters => world.dead_letters(),
-            Log::TransactionState => world.events().beside("__transaction_state"),
-            Log::ConsumerOffsets => world.events().beside("__consumer_offsets"),
+    async fn delay_end_of_transaction(&mut self, hold: Duration) {
+        let mut held = self.proxy.hold(WRITER, Api::EndTxn);
+        match timeout(PATIENCE, held.reached()).await {
+            Ok(()) => sleep(hold).await,
+            Err(_) => self.ended.add(Class::Unseen, format!("no transaction ended within {PATIENCE:?}")),
         }
+        // Dropped, it passes.
     }
 
     /// The index of the broker that leads the first partition; any if none does.
     fn leader_of(&mut self, log: Log) -> usize {
-        let leader = block_in_place(|| self.topic(log).leader(0));
-        let leader = leader.and_then(|node| usize::try_from(node - 1).ok());
+        let leader = self.trial.world.leader_of(log);
         leader.unwrap_or_else(|| self.trial.chance.random_range(0..3))
     }
 
     /// To the next broker. One that is not in sync yet cannot lead, and then nothing moves.
     fn move_leader(&mut self, log: Log) {
-        let (topic, stack) = (self.topic(log), self.trial.world.stack());
+        let (topic, stack) = (self.trial.world.log(log), self.trial.world.stack());
         let Some(leader) = block_in_place(|| topic.leader(0)) else { return };
         let moved = block_in_place(|| stack.move_leader(topic.name(), 0, leader % 3 + 1));
         if let Err(error) = moved {

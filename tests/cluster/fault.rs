@@ -1,33 +1,12 @@
 //! What may happen to brokers and instances.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use end_to_end_tests::{How, Log};
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
-
-/// Whose leader is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Log {
-    Events,
-    Changelog,
-    DeadLetters,
-    TransactionState,
-    ConsumerOffsets,
-}
-
-/// What happens to a broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum How {
-    /// SIGKILL, and later a start.
-    Kill,
-    /// SIGTERM, which moves its leaders away first.
-    Stop,
-    /// SIGSTOP, and later SIGCONT: it takes itself for a leader then.
-    Freeze,
-    /// Nothing passes between it and clients; the brokers reach each other.
-    CutOff,
-}
 
 /// What happens to an instance of order-service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +30,10 @@ pub(crate) enum Fault {
     RollingRestart,
     /// Leaders move to the next broker, so many times.
     MoveLeaders { log: Log, times: usize },
+    /// One partition of the changelog has fewer replicas in sync than it needs; the others have enough.
+    BelowMinIsr { hold: Duration },
+    /// The end of a transaction, as order-service asks for it, reaches the brokers so much later.
+    DelayedEndTxn { hold: Duration },
     /// Of one instance.
     Instance(End),
     /// Of two instances within one session.
@@ -62,27 +45,35 @@ const LOGS: [Log; 5] =
 const HOWS: [How; 4] = [How::Kill, How::Stop, How::Freeze, How::CutOff];
 const ENDS: [End; 3] = [End::Kill, End::Stop, End::Freeze];
 
+/// How long something is away. Behind the brokers' session time-out others lead.
+const SHORT: RangeInclusive<u64> = 100..=3_000;
+const BEYOND_SESSION: RangeInclusive<u64> = 100..=14_000;
+/// Longer than deliveries (10 s) and transactions (15 s) may take.
+const BEYOND_TRANSACTION: RangeInclusive<u64> = 16_000..=40_000;
+
 impl Fault {
-    /// The next one.
-    pub(crate) fn draw(chance: &mut ChaCha8Rng) -> Self {
+    /// The next one. Long ones are as rare as a trial of some minutes can take.
+    pub(crate) fn draw(chance: &mut ChaCha8Rng, with_long_ones: bool) -> Self {
         let (leads, how) = (*LOGS.choose(chance).unwrap(), *HOWS.choose(chance).unwrap());
-        let end = *ENDS.choose(chance).unwrap();
-        match chance.random_range(0..20) {
-            0..=10 => {
-                let instance = chance.random_bool(0.3).then_some(end);
-                Self::Broker { leads, how, hold: hold(chance), instance }
-            }
-            11 => Self::TwoBrokers { how, hold: hold(chance) },
+        let (end, hold) = (*ENDS.choose(chance).unwrap(), hold(chance, with_long_ones));
+        match chance.random_range(0..23) {
+            0..=10 => Self::Broker { leads, how, hold, instance: chance.random_bool(0.3).then_some(end) },
+            11 => Self::TwoBrokers { how, hold },
             12 => Self::RollingRestart,
             13..=15 => Self::MoveLeaders { log: leads, times: chance.random_range(1..4) },
             16..=18 => Self::Instance(end),
-            _ => Self::TwoInstances(end),
+            19 => Self::TwoInstances(end),
+            20 => Self::BelowMinIsr { hold },
+            _ => Self::DelayedEndTxn { hold },
         }
     }
 }
 
-/// Often shorter than the brokers' session time-out of 9 s, behind which others lead; sometimes longer.
-fn hold(chance: &mut ChaCha8Rng) -> Duration {
-    let most = if chance.random_bool(0.3) { 14_000 } else { 3_000 };
-    Duration::from_millis(chance.random_range(100..most))
+fn hold(chance: &mut ChaCha8Rng, with_long_ones: bool) -> Duration {
+    let range = match chance.random_range(0..100) {
+        0..6 if with_long_ones => BEYOND_TRANSACTION,
+        0..30 => BEYOND_SESSION,
+        _ => SHORT,
+    };
+    Duration::from_millis(chance.random_range(range))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use end_to_end_tests::checker::{Class, Findings};
 use end_to_end_tests::traffic::Rate;
-use end_to_end_tests::{Sightings, Trial, World, chance};
+use end_to_end_tests::{Proxy, Sightings, Trial, World, chance};
 use futures_util::FutureExt;
 use rand::RngExt;
 
@@ -20,6 +20,9 @@ pub(crate) struct Size {
     pub(crate) seconds: u64,
     pub(crate) faults: usize,
 }
+
+/// Behind so many seconds, a trial is long enough for faults that last long.
+const LONG: u64 = 60;
 
 /// Compaction really runs: with small segments, which are rolled and compacted all the time.
 const BROKER_SETTINGS: [(&str, &str); 5] = [
@@ -54,12 +57,22 @@ async fn happen(world: World, seed: u64, size: Size) -> Report {
     let partitions = ["3", "3", "7"][draws.random_range(0..3)];
     let batch = ["100", "20000"][draws.random_range(0..2)];
     let world = world.with("TOPIC_PARTITIONS", partitions).with("BATCH_MAX_EVENTS", batch);
+    let gives_up = draws.random_bool(0.25);
+    let proxy = Proxy::before(world.stack()).await;
+    let world = world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.addresses());
     let world = world.with("DLQ_LIMIT", "off").with("RUST_LOG", "info");
-    let mut cluster = Cluster::begin(Trial::of_size(world, seed, size.rate).await).await;
+    println!(
+        "cluster: SEED={seed} {partitions} partitions, batches of {batch}, held updates given up: {gives_up}"
+    );
+    let trial = match gives_up {
+        true => Trial::with_strangers(world, seed, size.rate).await,
+        false => Trial::of_size(world, seed, size.rate).await,
+    };
+    let mut cluster = Cluster::begin(trial, proxy).await;
     cluster.trial.follow_changelog();
     let (began, mut faults) = (Instant::now(), Vec::new());
     while began.elapsed() < Duration::from_secs(size.seconds) || faults.len() < size.faults {
-        let fault = Fault::draw(&mut draws);
+        let fault = Fault::draw(&mut draws, size.seconds >= LONG);
         println!("cluster: SEED={seed} {:>3} s {fault:?}", began.elapsed().as_secs());
         cluster.suffer(&fault).await;
         faults.push(format!("{fault:?}"));

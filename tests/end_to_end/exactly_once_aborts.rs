@@ -18,10 +18,10 @@ const WRITER: &str = "order-service";
 /// A load, and an instance whose requests can be held back.
 async fn begin() -> (Trial, Proxy, Service) {
     let world = World::shared().await;
-    let proxy = Proxy::begin(world.stack().broker().port()).await;
+    let proxy = Proxy::before(world.stack()).await;
     let trial = Trial::begin(world).await;
     let world = trial.world.fork().with("INSTANCE_ID", "one");
-    let service = world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.address()).orders().await;
+    let service = world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.addresses()).orders().await;
     (trial, proxy, service)
 }
 

@@ -15,8 +15,8 @@ const ADMIN: &str = "rdkafka";
 /// A world whose services reach the broker through a proxy only.
 async fn behind_a_proxy() -> (World, Proxy) {
     let world = World::shared().await;
-    let proxy = Proxy::begin(world.stack().broker().port()).await;
-    (world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.address()), proxy)
+    let proxy = Proxy::before(world.stack()).await;
+    (world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.addresses()), proxy)
 }
 
 /// An instance that has processed the orders.

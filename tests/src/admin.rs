@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
@@ -49,9 +50,16 @@ impl Topic {
         }
     }
 
-    /// Sets one of its settings.
+    /// Sets one of its settings; the others stay.
     pub async fn configure(&self, name: &str, value: &str) {
-        let config = AlterConfig::new(ResourceSpecifier::Topic(self.name())).set(name, value);
+        let described =
+            self.admin().describe_configs([&ResourceSpecifier::Topic(self.name())], &options()).await;
+        let described = described.unwrap().remove(0).unwrap();
+        // The request replaces all that were set for this topic.
+        let own = described.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        let own = own.filter_map(|entry| Some((entry.name.as_str(), entry.value.as_deref()?)));
+        let config = AlterConfig::new(ResourceSpecifier::Topic(self.name()));
+        let config = own.fold(config, |config, (name, value)| config.set(name, value)).set(name, value);
         let altered = self.admin().alter_configs([&config], &options()).await.unwrap();
         altered.into_iter().next().unwrap().unwrap();
     }

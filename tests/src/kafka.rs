@@ -135,10 +135,24 @@ impl Topic {
         (leader >= 0).then_some(leader)
     }
 
+    /// Whether every replica of every partition of these brokers' topics is in sync, as any broker says.
+    pub(crate) fn all_in_sync(&self) -> bool {
+        let client: BaseConsumer = self.client().create().unwrap();
+        let Ok(metadata) = client.fetch_metadata(None, LEADER_PATIENCE) else { return false };
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        partitions.all(|partition| partition.isr().len() == partition.replicas().len())
+    }
+
     /// Another topic on the same brokers.
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {
         Self::new(self.servers.clone(), name)
+    }
+
+    /// How many partitions it has.
+    pub fn partition_count(&self) -> i32 {
+        let client: BaseConsumer = self.client().create().unwrap();
+        i32::try_from(self.partitions(&client).len()).unwrap()
     }
 
     fn partitions(&self, consumer: &BaseConsumer) -> Vec<i32> {

@@ -14,6 +14,7 @@ mod kafka;
 mod lease;
 pub mod load;
 pub mod murmur2;
+mod outage;
 mod progress;
 mod proxy;
 pub mod python;
@@ -31,6 +32,7 @@ mod world;
 
 pub use kafka::{Record, Topic};
 pub use load::Load;
+pub use outage::{How, Log};
 pub use proxy::{Api, Held, Proxy, Stale};
 pub use seed::{chance, rounds, seed};
 pub use service::{Answer, Service};

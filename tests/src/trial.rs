@@ -7,12 +7,14 @@ use crate::checker::{Changelog, Checker, Class, Findings, Times, Told};
 use crate::follower::Follower;
 use crate::seed::{chance, seed};
 use crate::service::Service;
-use crate::traffic::{EVERYTHING, Rate, Traffic, Weights};
+use crate::traffic::{EVERYTHING, Rate, Traffic, WITH_STRANGERS, Weights};
 use crate::watch::{Ids, Relay, Sightings, Watch};
 use crate::world::World;
 
 /// What waits for its order waits for longer than any test takes.
 const LONG_GRACE: (&str, &str) = ("UPDATE_GRACE", "10m");
+/// What waits for its order is given up soon, in the middle of what happens.
+const SHORT_GRACE: (&str, &str) = ("UPDATE_GRACE", "1s");
 
 /// A world under a load that comes from a seed.
 pub struct Trial {
@@ -24,6 +26,8 @@ pub struct Trial {
     /// Where the changelog is compacted.
     follower: Option<Follower>,
     told: Vec<Told>,
+    /// Whether everything that waits for its order is given up in the end.
+    gives_up: bool,
 }
 
 impl Trial {
@@ -45,6 +49,14 @@ impl Trial {
         Self::with_seed(world.with(LONG_GRACE.0, LONG_GRACE.1), seed, EVERYTHING, rate).await
     }
 
+    /// Of this size, with updates of orders that never come, which are given up meanwhile.
+    pub async fn with_strangers(world: World, seed: u64, rate: Rate) -> Self {
+        let world = world.with(SHORT_GRACE.0, SHORT_GRACE.1);
+        let mut trial = Self::with_seed(world, seed, WITH_STRANGERS, rate).await;
+        trial.gives_up = true;
+        trial
+    }
+
     /// Under another load, of so many records a second.
     pub async fn under(world: World, weights: Weights, per_second: u32) -> Self {
         Self::with_seed(world, seed(), weights, Rate { per_second, ..Rate::SMALL }).await
@@ -52,7 +64,14 @@ impl Trial {
 
     async fn with_seed(world: World, seed: u64, weights: Weights, rate: Rate) -> Self {
         let traffic = Traffic::begin(&world, seed, weights, rate).await;
-        Self { world, chance: chance(seed, 0), traffic: Some(traffic), follower: None, told: Vec::new() }
+        Self {
+            world,
+            chance: chance(seed, 0),
+            traffic: Some(traffic),
+            follower: None,
+            told: Vec::new(),
+            gives_up: false,
+        }
     }
 
     /// Reads the changelog from now on, which is compacted. It must be there.
@@ -105,7 +124,11 @@ impl Trial {
     /// what is in Kafka, and what was shown meanwhile.
     pub async fn find(&mut self, services: &[&Service], sightings: &[Sightings]) -> Findings {
         self.end_load().await;
-        let checker = Checker::new(&self.world).await;
+        let mut checker = Checker::new(&self.world).await;
+        if self.gives_up {
+            checker.model.end_of_grace();
+            checker.wait_for_letters(services).await;
+        }
         let mut findings = checker.find_lost(&self.told);
         findings.extend(checker.find_in_answers(services).await);
         let changelog = self.changelog().await;

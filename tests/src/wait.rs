@@ -8,6 +8,9 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// Long enough for anything on a busy machine with two cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// For a broker that starts on a busy machine.
+pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(120);
+
 /// Waits until `look` gives something, and fails the test with what is missing after a minute.
 pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     within(PATIENCE, what, look).await

@@ -1,4 +1,4 @@
-//! Moving the leader of a partition from one replica to another.
+//! Moving the replicas of a partition to other brokers, and its leader from one replica to another.
 //!
 //! The first replica of a partition is the preferred leader: the wanted broker is put in front of the others
 //! (AlterPartitionReassignments), and then elected (ElectLeaders). librdkafka has neither request for Rust, and Kafka's
@@ -25,7 +25,7 @@ const TIMEOUT: [u8; 4] = 5_000_i32.to_be_bytes();
 /// Behind each structure of the newer versions of a request.
 const NO_TAGGED_FIELDS: [u8; 1] = [0];
 
-/// Lets the broker `to`, which listens at `port`, lead a partition of which it has a replica.
+/// Lets the broker `to` lead a partition of which it has a replica. A broker that listens at `port` is asked.
 pub(crate) fn move_leader(port: u16, topic: &str, partition: i32, to: i32) -> Result<(), String> {
     let client = client(port).map_err(|error| error.to_string())?;
     let (_, replicas) = look(&client, topic, partition)?;
@@ -35,19 +35,49 @@ pub(crate) fn move_leader(port: u16, topic: &str, partition: i32, to: i32) -> Re
     let others = replicas.into_iter().filter(|replica| *replica != to);
     let order: Vec<i32> = [to].into_iter().chain(others).collect();
     ask(port, ALTER_PARTITION_REASSIGNMENTS, &reassignment(topic, partition, &order))?;
+    wait_until(
+        |leader, _| leader == to,
+        || {
+            // Only a replica in sync is elected, and that may take a moment.
+            ask(port, ELECT_LEADERS, &election(topic, partition))?;
+            look(&client, topic, partition)
+        },
+    )
+}
 
+/// Puts the replicas of a partition on these brokers, the preferred leader first.
+pub(crate) fn place(port: u16, topic: &str, partition: i32, brokers: &[i32]) -> Result<(), String> {
+    let client = client(port).map_err(|error| error.to_string())?;
+    ask(port, ALTER_PARTITION_REASSIGNMENTS, &reassignment(topic, partition, brokers))?;
+    let sorted = |brokers: &[i32]| {
+        let mut brokers = brokers.to_vec();
+        brokers.sort_unstable();
+        brokers
+    };
+    // Until the new ones are in sync, the old ones are replicas, too.
+    wait_until(|_, replicas| sorted(replicas) == sorted(brokers), || look(&client, topic, partition))
+}
+
+/// Waits until the leader and the replicas are as they should be; or gives what they were last.
+fn wait_until(
+    is_done: impl Fn(i32, &[i32]) -> bool,
+    look: impl Fn() -> Result<(i32, Vec<i32>), String>,
+) -> Result<(), String> {
     let mut last_seen = String::new();
-    let moved = wait::until(PATIENCE, || {
-        // Only a replica in sync is elected, and that may take a moment.
-        let asked = ask(port, ELECT_LEADERS, &election(topic, partition));
-        match asked.and_then(|()| look(&client, topic, partition)) {
-            Ok((leader, _)) if leader == to => return Some(()),
-            Ok((leader, _)) => last_seen = format!("after {} s broker {leader} leads", PATIENCE.as_secs()),
-            Err(reason) => last_seen = reason,
+    let done = wait::until(PATIENCE, || match look() {
+        Ok((leader, replicas)) if is_done(leader, &replicas) => Some(()),
+        Ok((leader, replicas)) => {
+            let after = PATIENCE.as_secs();
+            last_seen =
+                format!("after {after} s broker {leader} leads, and the replicas are on {replicas:?}");
+            None
         }
-        None
+        Err(reason) => {
+            last_seen = reason;
+            None
+        }
     });
-    moved.ok_or(last_seen)
+    done.ok_or(last_seen)
 }
 
 /// The leader of a partition and its replicas, the preferred leader first.

@@ -9,7 +9,7 @@ mod storage;
 use std::process::Command;
 
 pub(crate) use data::{check_brokers, check_readable};
-pub(crate) use leader::move_leader;
+pub(crate) use leader::{move_leader, place};
 pub(crate) use probe::Probe;
 pub(crate) use settings::{Gated, Ports};
 pub(crate) use storage::prepare;

@@ -98,8 +98,8 @@ fn one_of_three_brokers_may_die_freeze_or_be_cut_off() {
     freeze_the_leader(&stack, leader);
     leader = await_partition(stack.broker(), "the frozen broker is in sync again", in_sync).leader;
     move_the_leader(&stack, leader);
-    leader = leader % 3 + 1;
     write(stack.broker());
+    leader = move_the_replicas(&stack);
     cut_the_leader_off(&stack, leader);
     write(stack.broker());
 
@@ -133,10 +133,22 @@ fn move_the_leader(stack: &Stack, leader: i32) {
     stack.move_leader(TOPIC, 0, to).unwrap();
     let (_, other) = with_another(stack, to);
     await_partition(other, "the chosen broker leads", |partition| partition.leader == to);
-    for (topic, to, reason) in [(TOPIC, 4, "no such broker"), ("no-such-topic", 1, "no such partition")] {
+    for (topic, to, reason) in [(TOPIC, 4, "no such broker: 4"), ("no-such-topic", 1, "no such partition")] {
         let error = stack.move_leader(topic, 0, to).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }
+}
+
+/// Gives who leads at the end.
+fn move_the_replicas(stack: &Stack) -> i32 {
+    stack.place(TOPIC, 0, &[2, 3]).unwrap();
+    let without = await_partition(stack.broker(), "two are left", |partition| partition.in_sync == 2);
+    assert_ne!(without.leader, 1);
+    write(stack.broker());
+    let error = stack.place(TOPIC, 0, &[2, 4]).unwrap_err().to_string();
+    assert!(error.contains("the replicas of") && error.contains("no such broker: 4"), "{error}");
+    stack.place(TOPIC, 0, &[1, 2, 3]).unwrap();
+    await_partition(stack.broker(), "three replicas are in sync", |partition| partition.in_sync == 3).leader
 }
 
 /// Clients only: for the other brokers it is there.

@@ -31,6 +31,7 @@ pub use self::told::Told;
 use crate::kafka::Record;
 use crate::load;
 use crate::service::Service;
+use crate::wait::{PATIENCE, until};
 use crate::world::World;
 
 /// The events of a world, and what must become of them. Each `find_` gives what is wrong; the `check_` of the same name
@@ -53,6 +54,20 @@ impl<'a> Checker<'a> {
             model.take(record, world.topic(), event);
         }
         Self { world, events, model }
+    }
+
+    /// Waits until every instance lists as many dead letters as there must be. What is missing is a finding later.
+    pub(crate) async fn wait_for_letters(&self, services: &[&Service]) {
+        let expected = self.model.letters().len();
+        for service in services {
+            // An instance that is late is found by what looks at its answers.
+            let _ = ask::caught_up(service, &self.model).await;
+            until(PATIENCE, async || {
+                let stats = ask::ask_one(service, "/dlq/stats").await.ok()?.json;
+                (stats["total_messages"].as_u64()? >= expected as u64).then_some(())
+            })
+            .await;
+        }
     }
 
     /// Waits until every instance has seen everything, then looks for what is wrong with what they answer.

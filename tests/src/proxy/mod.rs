@@ -1,4 +1,4 @@
-//! Stands between clients and the broker. It answers some requests as a broker would that is not up to date, and holds
+//! Stands between clients and the brokers. It answers some requests as a broker would that is not up to date, and holds
 //! others back.
 //!
 //! It reads only what it needs of Kafka's protocol: the head of a request (<https://kafka.apache.org/protocol>), and
@@ -10,6 +10,7 @@ mod stale;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use local_stack::Stack;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,13 +22,12 @@ pub use self::stale::Stale;
 
 /// The proxy. It ends with the runtime of the test.
 pub struct Proxy {
-    port: u16,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    broker: u16,
-    port: u16,
+    /// The port of each broker, and that of the proxy in front of it.
+    ports: Vec<(u16, u16)>,
     /// How often a client (`client.id`) got such an answer.
     stale: Mutex<HashMap<(&'static str, Stale), usize>>,
     holds: Mutex<Vec<Hold>>,
@@ -44,30 +44,25 @@ struct Request {
 }
 
 impl Proxy {
-    /// In front of the broker at this port of 127.0.0.1.
-    pub async fn begin(broker: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { broker, port, stale: Mutex::default(), holds: Mutex::default() });
-        tokio::spawn({
-            let shared = shared.clone();
-            async move {
-                while let Ok((client, _)) = listener.accept().await {
-                    let Ok(server) = TcpStream::connect(("127.0.0.1", shared.broker)).await else { continue };
-                    let ((from_client, to_client), (from_server, to_server)) =
-                        (client.into_split(), server.into_split());
-                    let open = Open::default();
-                    tokio::spawn(requests(from_client, to_server, open.clone(), shared.clone()));
-                    tokio::spawn(answers(from_server, to_client, open, shared.clone()));
-                }
-            }
-        });
-        Self { port, shared }
+    /// In front of each broker of this stack.
+    pub async fn before(stack: &Stack) -> Self {
+        let (mut ports, mut listeners) = (Vec::new(), Vec::new());
+        for broker in stack.brokers() {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            ports.push((broker.port(), listener.local_addr().unwrap().port()));
+            listeners.push((broker.port(), listener));
+        }
+        let shared = Arc::new(Shared { ports, stale: Mutex::default(), holds: Mutex::default() });
+        for (broker, listener) in listeners {
+            tokio::spawn(accept(listener, broker, shared.clone()));
+        }
+        Self { shared }
     }
 
-    /// Its address, as `KAFKA_BOOTSTRAP_SERVERS` takes it.
-    pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+    /// Its addresses, as `KAFKA_BOOTSTRAP_SERVERS` takes them.
+    pub fn addresses(&self) -> String {
+        let addresses = self.shared.ports.iter().map(|(_, port)| format!("127.0.0.1:{port}"));
+        addresses.collect::<Vec<_>>().join(",")
     }
 
     /// From now on the client gets stale answers.
@@ -90,6 +85,19 @@ impl Proxy {
     /// How many stale answers the client got.
     pub fn stale_answers(&self, client: &'static str, stale: Stale) -> usize {
         self.shared.stale.lock().unwrap().get(&(client, stale)).copied().unwrap_or(0)
+    }
+}
+
+async fn accept(listener: TcpListener, broker: u16, shared: Arc<Shared>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", broker)).await else { continue };
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
+        }
+        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        let open = Open::default();
+        tokio::spawn(requests(from_client, to_server, open.clone(), shared.clone()));
+        tokio::spawn(answers(from_server, to_client, open, shared.clone()));
     }
 }
 
@@ -126,7 +134,7 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open, s
 async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: Open, shared: Arc<Shared>) {
     while let Some(mut frame) = frame(&mut from).await {
         let correlation = i32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
-        shared.hide_broker(&mut frame);
+        shared.hide_brokers(&mut frame);
         if let Some(Request { api, client, answered }) = open.lock().unwrap().remove(&correlation) {
             if let Some(answered) = answered {
                 let _ = answered.send(());
@@ -152,13 +160,20 @@ impl Shared {
         Some(holds.swap_remove(index))
     }
 
-    /// Where the broker names its own address, clients get the proxy's.
-    fn hide_broker(&self, answer: &mut [u8]) {
-        let address = |port: u16| [&b"127.0.0.1"[..], &u32::from(port).to_be_bytes()].concat();
-        let (broker, proxy) = (address(self.broker), address(self.port));
-        for at in 0..answer.len().saturating_sub(broker.len() - 1) {
-            if answer[at..].starts_with(&broker) {
-                answer[at..at + proxy.len()].copy_from_slice(&proxy);
+    /// Where a broker names an address, clients get the proxy's.
+    fn hide_brokers(&self, answer: &mut [u8]) {
+        const HOST: &[u8] = b"127.0.0.1";
+        const PORT: usize = size_of::<u32>();
+        for at in HOST.len()..(answer.len() + 1).saturating_sub(PORT) {
+            if !answer[..at].ends_with(HOST) {
+                continue;
+            }
+            let port = &mut answer[at..at + PORT];
+            for (broker, proxy) in &self.ports {
+                if *port == u32::from(*broker).to_be_bytes() {
+                    port.copy_from_slice(&u32::from(*proxy).to_be_bytes());
+                    break;
+                }
             }
         }
     }

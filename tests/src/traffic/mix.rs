@@ -1,5 +1,7 @@
 //! Events as the world sends them: most are good, some come twice, too early, under a false name, or are none.
 
+use std::sync::Arc;
+
 use order_events::{
     CreateOrderPayload, EventCodec, EventType, OrderEvent, OrderItem, Payload, UpdateOrderPayload,
 };
@@ -17,6 +19,11 @@ const OPEN_PART: usize = 5;
 
 /// How many events an order gets at the most; a service remembers 64.
 const MOST: usize = 40;
+
+/// How often an order is a large one, from 0 to 1, and how many items it has then at the most: some 100 kB.
+const LARGE: f64 = 0.003;
+const LARGE_ITEMS: usize = 5_000;
+const USUAL_ITEMS: usize = 3;
 
 /// What may be sent.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +90,9 @@ pub struct Draft {
 
 /// Makes records.
 pub struct Mix {
-    codec: EventCodec,
+    /// What the ids of its orders begin with.
+    name: &'static str,
+    codec: Arc<EventCodec>,
     chance: ChaCha8Rng,
     weights: Weights,
     open: usize,
@@ -100,10 +109,17 @@ struct Known {
 }
 
 impl Mix {
-    /// Of so many records a second. The ids of its orders go into `ids`.
-    pub fn new(codec: EventCodec, weights: Weights, per_second: u32, ids: Ids, chance: ChaCha8Rng) -> Self {
+    /// Of so many records a second. The ids of its orders begin with `name`, and go into `ids`.
+    pub fn new(
+        name: &'static str,
+        codec: Arc<EventCodec>,
+        weights: Weights,
+        per_second: u32,
+        ids: Ids,
+        chance: ChaCha8Rng,
+    ) -> Self {
         let open = OPEN.max(per_second as usize / OPEN_PART);
-        Self { codec, chance, weights, open, ids, orders: Vec::new(), made: 0 }
+        Self { name, codec, chance, weights, open, ids, orders: Vec::new(), made: 0 }
     }
 
     /// The next record.
@@ -131,7 +147,7 @@ impl Mix {
     fn create(&mut self) -> Draft {
         let newest = self.orders.len().saturating_sub(self.open);
         let waiting = (newest..self.orders.len()).find(|index| !self.orders[*index].created);
-        let index = waiting.unwrap_or_else(|| self.add(format!("O-{}", self.made)));
+        let index = waiting.unwrap_or_else(|| self.add(format!("{}O-{}", self.name, self.made)));
         self.orders[index].created = true;
         let payload = self.create_payload();
         self.event(index, payload)
@@ -145,7 +161,7 @@ impl Mix {
             let payload = self.update_payload();
             return self.draft(&id, payload);
         }
-        let index = self.add(format!("E-{}", self.made));
+        let index = self.add(format!("{}E-{}", self.name, self.made));
         let payload = self.update_payload();
         self.event(index, payload)
     }
@@ -242,7 +258,8 @@ impl Mix {
     }
 
     fn create_payload(&mut self) -> Payload {
-        let items = (0..self.chance.random_range(1..4)).map(|item| OrderItem {
+        let most = if self.chance.random_bool(LARGE) { LARGE_ITEMS } else { USUAL_ITEMS };
+        let items = (0..self.chance.random_range(1..=most)).map(|item| OrderItem {
             item_id: format!("ITEM-{item}"),
             quantity: self.chance.random_range(1..9),
             price: f64::from(self.chance.random_range(1..10_000)) / 100.0,

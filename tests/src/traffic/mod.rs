@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, block_in_place};
 
 pub use self::mix::{Draft, EVERYTHING, Kind, Mix, WITH_STRANGERS, Weights};
 use self::shop::Shop;
-use self::writer::Writer;
+use self::writer::{MIXED, Writer};
 use crate::checker::Told;
 use crate::load;
 use crate::seed::chance;
@@ -37,7 +37,7 @@ impl Rate {
 /// A load that runs.
 pub struct Traffic {
     stop: Stop,
-    writer: thread::JoinHandle<()>,
+    writers: Vec<thread::JoinHandle<()>>,
     shops: JoinSet<Vec<Told>>,
     cart: Arc<Service>,
     ids: Ids,
@@ -53,17 +53,24 @@ impl Drop for Stop {
 }
 
 impl Traffic {
-    /// Begins: a writer of its own, and clients of a cart-service.
+    /// Begins: writers of its own, and clients of a cart-service.
     pub async fn begin(world: &World, seed: u64, weights: Weights, rate: Rate) -> Self {
         let (stop, ids) = (Arc::new(AtomicBool::new(false)), Ids::default());
         // It also makes the topics.
         let cart = Arc::new(world.cart().await);
-        let mix = Mix::new(load::codec(world).await, weights, rate.per_second, ids.clone(), chance(seed, 1));
-        let writer = Writer::new(world.events());
-        let writer = writer::spawn(writer, mix, rate.per_second, chance(seed, 2), stop.clone());
+        let codec = Arc::new(load::codec(world).await);
+        let write = |name, writer, per_second, draws| {
+            let mix = Mix::new(name, codec.clone(), weights, per_second, ids.clone(), chance(seed, draws));
+            writer::spawn(writer, mix, per_second, chance(seed, draws + 1), stop.clone())
+        };
+        let mixed = rate.per_second.min(MIXED);
+        let mut writers = vec![write("", Writer::mixed(world.events()), mixed, 1)];
+        if rate.per_second > mixed {
+            writers.push(write("P", Writer::plain(world.events()), rate.per_second - mixed, 10));
+        }
         let shop = |number| Shop::new(number, cart.clone(), ids.clone(), chance(seed, 1000 + number));
         let shops = (0..rate.shops).map(|number| shop(number.into()).run(stop.clone())).collect();
-        Self { stop: Stop(stop), writer, shops, cart, ids }
+        Self { stop: Stop(stop), writers, shops, cart, ids }
     }
 
     /// The ids of its orders.
@@ -76,7 +83,7 @@ impl Traffic {
         drop(self.stop);
         let told = self.shops.join_all().await.concat();
         Arc::into_inner(self.cart).expect("its clients are done").stop().await;
-        block_in_place(|| self.writer.join()).unwrap();
+        block_in_place(|| self.writers.into_iter().try_for_each(thread::JoinHandle::join)).unwrap();
         told
     }
 }

@@ -1,4 +1,7 @@
 //! Puts a mix of records into the events topic, partly in transactions, of which some are aborted.
+//!
+//! A transaction waits for brokers that are away, and what is behind it waits too. So what a high rate wants beyond
+//! [`MIXED`] is written by another writer, which has orders of its own and no transactions: it never waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,20 +33,35 @@ const LATE: Duration = Duration::from_millis(500);
 /// Then a client's queue is looked at again that was full.
 const FULL: Duration = Duration::from_millis(5);
 
+/// How many records a second are written with some of them in transactions, at the most.
+pub(super) const MIXED: u32 = 300;
+
 /// Writes until it is told to stop; then everything is delivered, and no transaction is open.
 pub(super) struct Writer {
     topic: Topic,
     transactional_id: String,
+    /// How often records are written in a transaction, from 0 to 1.
+    transactions: f64,
     plain: Client,
     /// `None` after an error.
     transactional: Option<Client>,
 }
 
 impl Writer {
-    pub(super) fn new(topic: Topic) -> Self {
+    /// A tenth of what it writes is in transactions.
+    pub(super) fn mixed(topic: Topic) -> Self {
+        Self::new(topic, 0.1)
+    }
+
+    /// Without transactions.
+    pub(super) fn plain(topic: Topic) -> Self {
+        Self::new(topic, 0.0)
+    }
+
+    fn new(topic: Topic, transactions: f64) -> Self {
         let transactional_id = format!("load-{}", Uuid::new_v4());
         let plain = client(&topic, None);
-        Self { topic, transactional_id, plain, transactional: None }
+        Self { topic, transactional_id, transactions, plain, transactional: None }
     }
 
     /// Some `per_second` records a second.
@@ -52,7 +70,7 @@ impl Writer {
         while !stop.load(Ordering::SeqCst) {
             let count = chance.random_range(1..=MOST_AT_ONCE.max(per_second / 50));
             let drafts: Vec<Draft> = (0..count).map(|_| mix.draw()).collect();
-            if chance.random_bool(0.1) {
+            if chance.random_bool(self.transactions) {
                 // The broker may be away; what was not written was not written.
                 let commit = chance.random_bool(0.5);
                 if self.transaction(&drafts, commit).is_err() {
@@ -65,6 +83,9 @@ impl Writer {
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         self.plain.flush(PATIENCE).unwrap();
+        if self.transactions == 0.0 {
+            return;
+        }
         // That ends what an error has left open.
         self.transactional = Some(client(&self.topic, Some(&self.transactional_id)));
         self.transactional.as_ref().unwrap().init_transactions(PATIENCE).unwrap();
