@@ -96,6 +96,10 @@ const ALIASES: [(&str, &str); 10] = [
     ("auto.commit.enable", "enable.auto.commit"),
 ];
 
+/// For every client: a broker that has not answered for so long hangs, and another one is asked. librdkafka waits for 60 s,
+/// in which a client of a frozen leader does not learn who leads now. A broker's own session ends after 9 s.
+const SOCKET_TIMEOUT: (&str, &str) = ("socket.timeout.ms", "10000");
+
 fn canonical(name: String) -> String {
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, canonical)| (*canonical).to_owned())
 }
@@ -190,7 +194,7 @@ impl KafkaConfig {
     pub fn plain_client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.bootstrap_servers);
-        for (name, value) in defaults {
+        for (name, value) in [SOCKET_TIMEOUT].iter().chain(defaults) {
             client.set(*name, *value);
         }
         for (name, user) in &self.properties {

@@ -121,7 +121,12 @@ impl Clients {
 
     /// The configuration of a client that only asks.
     pub fn watch(&self) -> ClientConfig {
-        self.kafka.plain_client(&[("client.id", "order-service-watch"), ("reconnect.backoff.max.ms", "500")])
+        self.kafka.plain_client(&[
+            ("client.id", "order-service-watch"),
+            ("reconnect.backoff.max.ms", "500"),
+            // Its answers are short: it is not to take a broker that hangs for all of them.
+            ("socket.timeout.ms", "3000"),
+        ])
     }
 
     /// The name of this instance that goes with its transactions: without `INSTANCE_ID`, a new one at each start.
@@ -161,8 +166,8 @@ fn group_config(
             ("fetch.queue.backoff.ms", "2"),
             ("reconnect.backoff.max.ms", "500"),
             ("queued.max.messages.kbytes", "32768"),
-            // The group gives partitions that are added after this long.
-            ("topic.metadata.refresh.interval.ms", "10000"),
+            // After this long the group gives partitions that were added, and who leads after a leader that hangs is known.
+            ("topic.metadata.refresh.interval.ms", "3000"),
         ],
         &fixed.into_iter().chain(instance).collect::<Vec<_>>(),
     )

@@ -22,6 +22,8 @@ pub(super) fn client_config(kafka: &KafkaConfig, group: &str) -> Result<ClientCo
             ("fetch.queue.backoff.ms", "2"),
             ("reconnect.backoff.max.ms", "500"),
             ("queued.max.messages.kbytes", "16384"),
+            // Who leads after a leader that hangs is known this long after the brokers know.
+            ("topic.metadata.refresh.interval.ms", "3000"),
         ],
         &[
             // librdkafka wants a name, although nothing is committed under it.
