@@ -94,15 +94,16 @@ impl Cluster {
         }
     }
 
-    /// Waits until all instances are ready; gives them, with what was seen of them, and those that ended by themselves.
+    /// Ends the load; gives the instances, with what was seen of them, and what was found.
     pub(crate) async fn end(mut self) -> (Trial, Vec<Service>, Vec<Sightings>, Findings) {
         self.note_ended().await;
         let mut services = Vec::new();
         for member in self.members {
             self.sightings.push(member.watch.end().await);
-            services.push(member.service.ready().await);
+            services.push(member.service);
         }
         self.sightings.push(self.relay.end().await);
+        self.trial.end_load().await;
         (self.trial, services, self.sightings, self.ended)
     }
 

@@ -24,12 +24,17 @@ pub(crate) struct Size {
 /// Behind so many seconds, a trial is long enough for faults that last long.
 const LONG: u64 = 60;
 
+/// From so many events a second, batches of 100 would leave no time for anything but transactions.
+const FAST: u32 = 1_000;
+
 /// Compaction really runs: with small segments, which are rolled and compacted all the time.
-const BROKER_SETTINGS: [(&str, &str); 5] = [
+const BROKER_SETTINGS: [(&str, &str); 6] = [
     ("log.segment.bytes", "1048576"),
     ("log.roll.ms", "10000"),
     ("log.cleaner.min.cleanable.ratio", "0.01"),
     ("log.cleaner.backoff.ms", "1000"),
+    // In bytes a second: three brokers that clean all the time would have the machine for themselves.
+    ("log.cleaner.io.max.bytes.per.second", "3000000"),
     // So long, what reads the changelog beside it may be behind.
     ("log.cleaner.min.compaction.lag.ms", "20000"),
 ];
@@ -55,7 +60,9 @@ async fn happen(world: World, seed: u64, size: Size) -> Report {
     let logs = world.folder().to_owned();
     let mut draws = chance(seed, 5);
     let partitions = ["3", "3", "7"][draws.random_range(0..3)];
-    let batch = ["100", "20000"][draws.random_range(0..2)];
+    // The small one fills up.
+    let small = if size.rate.per_second < FAST { "100" } else { "1000" };
+    let batch = [small, "20000"][draws.random_range(0..2)];
     let world = world.with("TOPIC_PARTITIONS", partitions).with("BATCH_MAX_EVENTS", batch);
     let gives_up = draws.random_bool(0.25);
     let proxy = Proxy::before(world.stack()).await;
@@ -80,9 +87,12 @@ async fn happen(world: World, seed: u64, size: Size) -> Report {
         tokio::time::sleep(Duration::from_millis(draws.random_range(0..2_000))).await;
     }
     let (mut trial, services, sightings, ended) = cluster.end().await;
-    trial.end_load().await;
     let seconds = began.elapsed().as_secs();
+    // It waits for instances that are behind.
     let mut findings = trial.find(&services.iter().collect::<Vec<_>>(), &sightings).await;
+    for service in services {
+        service.ready().await;
+    }
     findings.extend(ended);
     let events = tokio::task::block_in_place(|| trial.world.events().read().len());
     let seen: usize = sightings.iter().map(Sightings::count).sum();

@@ -131,7 +131,7 @@ impl Writer {
 
 fn client(topic: &Topic, transactional_id: Option<&str>) -> Client {
     let mut config = topic.client();
-    config.set("partitioner", "murmur2_random").set("enable.idempotence", "true").set("linger.ms", "2");
+    config.set("partitioner", "murmur2_random").set("enable.idempotence", "true").set("linger.ms", "5");
     config.set("reconnect.backoff.max.ms", "500");
     if let Some(id) = transactional_id {
         config.set("transactional.id", id).set("transaction.timeout.ms", "10000");
