@@ -11,6 +11,7 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use crate::fault::{End, Fault, How, Log};
+use crate::network;
 
 const INSTANCES: usize = 3;
 
@@ -33,7 +34,7 @@ pub(crate) struct Cluster {
     members: Vec<Member>,
     relay: Relay,
     sightings: Vec<Sightings>,
-    /// Instances that ended by themselves.
+    /// Instances that ended by themselves, and faults that were none.
     ended: Findings,
 }
 
@@ -84,10 +85,14 @@ impl Cluster {
             }
             Fault::Instance(end) => self.end_instances(1, *end).await,
             Fault::TwoInstances(end) => self.end_instances(2, *end).await,
+            Fault::Network { leads, cut, hold } => {
+                let broker = self.leader_of(*leads);
+                self.ended.extend(network::suffer(self.trial.world.stack(), broker, *cut, *hold).await);
+            }
         }
     }
 
-    /// Waits until all instances are ready; gives them, with what was seen of them, and those that ended by themselves.
+    /// Waits until all instances are ready; gives them, with what was seen of them, and what was found meanwhile.
     pub(crate) async fn end(mut self) -> (Trial, Vec<Service>, Vec<Sightings>, Findings) {
         self.note_ended().await;
         let mut services = Vec::new();

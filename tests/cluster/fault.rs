@@ -6,6 +6,8 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 
+use crate::network::{self, Cut};
+
 /// Whose leader is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Log {
@@ -55,6 +57,8 @@ pub(crate) enum Fault {
     Instance(End),
     /// Of two instances within one session.
     TwoInstances(End),
+    /// Of the network between brokers, around the leader of this log, for this long.
+    Network { leads: Log, cut: Cut, hold: Duration },
 }
 
 const LOGS: [Log; 5] =
@@ -67,6 +71,10 @@ impl Fault {
     pub(crate) fn draw(chance: &mut ChaCha8Rng) -> Self {
         let (leads, how) = (*LOGS.choose(chance).unwrap(), *HOWS.choose(chance).unwrap());
         let end = *ENDS.choose(chance).unwrap();
+        // What is drawn without a network stays what it was.
+        if network::groups().is_some() && chance.random_bool(0.6) {
+            return Self::Network { leads, cut: Cut::draw(chance), hold: hold(chance) };
+        }
         match chance.random_range(0..20) {
             0..=10 => {
                 let instance = chance.random_bool(0.3).then_some(end);

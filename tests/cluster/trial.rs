@@ -11,6 +11,7 @@ use rand::RngExt;
 
 use crate::cluster::Cluster;
 use crate::fault::Fault;
+use crate::network;
 use crate::report::Report;
 
 /// How much there is of everything.
@@ -33,7 +34,7 @@ const BROKER_SETTINGS: [(&str, &str); 5] = [
 
 /// Runs the trial that comes from a seed. One that panics has found something, too.
 pub(crate) async fn run(seed: u64, size: Size) -> Report {
-    let world = World::of_three_brokers(&BROKER_SETTINGS).await;
+    let world = World::of_three_in_groups(network::groups(), &BROKER_SETTINGS).await;
     let (logs, data) = (world.folder().to_owned(), world.stack().data_dir().to_owned());
     let report = AssertUnwindSafe(happen(world, seed, size)).catch_unwind().await.unwrap_or_else(|panic| {
         let mut findings = Findings::default();
