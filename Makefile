@@ -25,7 +25,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT BROKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-long test-cluster test-network test-kafka-4.3.1 test-api test-checker test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-long test-cluster test-kafka-4.3.1 test-api test-checker test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -54,6 +54,7 @@ test-cluster: ## run TRIALS trials of faults on three brokers, beginning with SE
 	TRIALS=$(TRIALS) CLUSTER_SECONDS=60 CLUSTER_FAULTS=12 CLUSTER_EVENTS=5000 CLUSTER_CLIENTS=8 \
 	    $(cargo) test --release --package end-to-end-tests --test cluster --locked
 
+.PHONY: test-network
 test-network: ## the same, with packets lost between the brokers; Linux, as root, never in CI
 	@stack/setup.sh --with-network
 	@CLUSTER_NETWORK=1 $(MAKE) --no-print-directory test-cluster

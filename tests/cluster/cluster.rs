@@ -11,7 +11,6 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use crate::fault::{End, Fault, How, Log};
-use crate::network;
 
 const INSTANCES: usize = 3;
 
@@ -34,7 +33,7 @@ pub(crate) struct Cluster {
     members: Vec<Member>,
     relay: Relay,
     sightings: Vec<Sightings>,
-    /// Instances that ended by themselves, and faults that were none.
+    /// Instances that ended by themselves, and faults that did nothing.
     ended: Findings,
 }
 
@@ -87,7 +86,8 @@ impl Cluster {
             Fault::TwoInstances(end) => self.end_instances(2, *end).await,
             Fault::Network { leads, cut, hold } => {
                 let broker = self.leader_of(*leads);
-                self.ended.extend(network::suffer(self.trial.world.stack(), broker, *cut, *hold).await);
+                self.ended
+                    .extend(crate::network::suffer(self.trial.world.stack(), broker, *cut, *hold).await);
             }
         }
     }
