@@ -9,7 +9,7 @@ BROKERS ?= 1
 # The commit that `make test-upgrade` upgrades from.
 UPGRADE_FROM ?= 1bc7a29
 
-# How many trials `make test-cluster` has.
+# How many trials `make test-cluster` and `make test-network` have.
 TRIALS ?= 10
 
 # Cargo keeps the dev profile's programs in a folder of another name.
@@ -53,6 +53,11 @@ test-cluster: ## run TRIALS trials of faults on three brokers, beginning with SE
 	@stack/setup.sh
 	TRIALS=$(TRIALS) CLUSTER_SECONDS=60 CLUSTER_FAULTS=12 CLUSTER_EVENTS=5000 CLUSTER_CLIENTS=8 \
 	    $(cargo) test --release --package end-to-end-tests --test cluster --locked
+
+.PHONY: test-network
+test-network: ## the same, with packets lost between the brokers; Linux, as root, never in CI
+	@stack/setup.sh --with-network
+	@CLUSTER_NETWORK=1 $(MAKE) --no-print-directory test-cluster
 
 test-kafka-4.3.1: ## run the tests of the broker's outages on Kafka 4.3.1, which loses commits (docs/kafka.md); they may fail
 	@stack/setup.sh --with-tests

@@ -5,16 +5,18 @@
 #   stack/setup.sh                what `make run` needs
 #   stack/setup.sh --with-tests   and what `make test` needs on top: Python packages in .venv
 #   stack/setup.sh --with-node    and what `make test-api` needs on top: Node and npm
+#   stack/setup.sh --with-network and what `make test-network` needs on top: nftables and iproute2, of Linux
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Where rustup puts cargo, for the shell in which it was just installed.
 PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
 
-with_tests=no with_node=no
+with_tests=no with_node=no with_network=no
 for option; do
   case $option in
     --with-tests) with_tests=yes ;;
     --with-node) with_node=yes ;;
+    --with-network) with_network=yes ;;
   esac
 done
 requirements=tests/python/requirements.txt
@@ -70,6 +72,8 @@ missing() {
   has curl || echo curl
   has cargo || echo rust
   [ "$with_node" = no ] || { has node && has npm; } || echo node
+  [ "$with_network" = no ] || has nft || echo nftables
+  [ "$with_network" = no ] || has ip || echo iproute2
   python_is_current || python3 -c 'import ensurepip, venv' 2>/dev/null || echo python
 }
 
@@ -102,6 +106,7 @@ package() { # package manager, missing thing; nothing where the manager has none
     dnf:c) echo gcc ;;
     dnf:c++) echo gcc-c++ ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
+    dnf:iproute2) echo iproute ;;
     dnf:openssl) echo openssl-devel ;;
     dnf:zlib) echo zlib-devel ;;
     dnf:java) echo java-latest-openjdk-headless ;;
@@ -187,6 +192,7 @@ mapfile_missing() { # into the array `lacks`, also with the bash of macOS
   while read -r thing; do lacks+=("$thing"); done < <(missing)
 }
 
+[ "$with_network" = no ] || [ "$(uname)" = Linux ] || fail 'faults of the network between brokers need Linux'
 mapfile_missing
 if [ ${#lacks[@]} -gt 0 ]; then
   if ! has apt-get; then

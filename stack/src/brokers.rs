@@ -47,6 +47,11 @@ impl Node {
         usize::from(self.id - 1)
     }
 
+    /// The group of its process, if the first broker has the group `first`.
+    pub(crate) fn group(self, first: u32) -> u32 {
+        first + u32::from(self.id - 1)
+    }
+
     /// The brokers that it is one of.
     pub(crate) fn of(self) -> Brokers {
         self.of
@@ -101,6 +106,7 @@ mod tests {
         let nodes: Vec<_> = Brokers::Three.nodes().collect();
         assert_eq!(nodes.iter().map(|node| node.id()).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(nodes.iter().map(|node| node.index()).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(nodes.iter().map(|node| node.group(7001)).collect::<Vec<_>>(), [7001, 7002, 7003]);
         for of_node in [Node::data, Node::log, |node: Node| node.port_use().what.to_owned()] {
             let mut all: Vec<_> = nodes.iter().copied().map(of_node).collect();
             all.dedup();

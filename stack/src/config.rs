@@ -20,6 +20,9 @@ pub struct StackConfig {
     pub brokers: Brokers,
     /// Whether there is a [`Gate`](crate::Gate) in front of each broker. Default: no.
     pub gates: bool,
+    /// The group id of the first broker's process, so that a packet filter can tell the brokers apart; the others have the
+    /// next ids. It takes root to give another group than one's own. Default: all have the group of this process.
+    pub groups: Option<u32>,
     /// The port of the first broker on 127.0.0.1, the others have the next ones; none takes any free ones.
     pub kafka_port: Option<u16>,
     /// The registry's port on 127.0.0.1; none takes any free one.
@@ -47,6 +50,7 @@ impl StackConfig {
             cache_dir: repository().join(".data/stack"),
             brokers: Brokers::One,
             gates: false,
+            groups: None,
             kafka_port: None,
             registry_port: None,
             lifetime: Lifetime::Bound,

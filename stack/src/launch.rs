@@ -80,6 +80,7 @@ fn setpriv() -> Option<&'static PathBuf> {
 mod tests {
     use std::fs;
     use std::io::{Read as _, Write as _};
+    use std::os::unix::process::ExitStatusExt as _;
     use std::path::Path;
     use std::time::Duration;
 
@@ -106,6 +107,33 @@ mod tests {
         child.stdout.take().unwrap().read_to_string(&mut echoed).unwrap();
         assert_eq!(echoed, "still here");
         assert!(child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_bound_process_with_a_group_of_its_own_ends_with_its_starter() {
+        if setpriv().is_none() {
+            return;
+        }
+        // Only root may give another group than its own.
+        let group =
+            if rustix::process::geteuid().is_root() { 7001 } else { rustix::process::getegid().as_raw() };
+        let starter = thread::spawn(move || {
+            let mut command = command("sleep", Lifetime::Bound);
+            let child = command.arg("600").gid(group).spawn().unwrap();
+            let status = format!("/proc/{}/status", child.id());
+            // Once it bears this name, its death signal is set.
+            await_that(|| {
+                fs::read_to_string(&status).is_ok_and(|status| status.starts_with("Name:\tsleep\n"))
+            });
+            (child, fs::read_to_string(&status).unwrap())
+        });
+        let (mut child, status) = starter.join().unwrap();
+        assert!(status.contains(&format!("Gid:\t{group}\t{group}\t")), "{status}");
+        let ended = wait::until(Duration::from_secs(20), || child.try_wait().unwrap());
+        if ended.is_none() {
+            child.kill().unwrap();
+        }
+        assert_eq!(ended.and_then(|status| status.signal()), Some(9));
     }
 
     fn await_that(condition: impl Fn() -> bool) {

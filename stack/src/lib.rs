@@ -23,6 +23,9 @@
 //! With three brokers ([`Brokers::Three`]), [`Stack::move_leader`] and [`Stack::place`] say where a partition is, and a [`Gate`]
 //! in front of each can cut clients off ([`StackConfig::gates`]).
 //!
+//! A packet filter can do the same between brokers: it tells them apart by [`StackConfig::groups`] and
+//! [`Server::peer_ports`].
+//!
 //! One stack may serve a whole test process from a `static`: statics are never dropped, and the servers end with
 //! the process all the same, even if it is killed ([`Lifetime::Bound`]).
 //!

@@ -18,7 +18,7 @@ pub(crate) fn plan(layout: &Layout, config: &StackConfig) -> Result<State, Stack
     let running = |state: &&State| state.brokers().any(|record| record.broker.alive().is_some());
     let cluster = previous.as_ref().filter(running);
     if let Some(state) = cluster
-        && (config.gates || state.count() != config.brokers)
+        && (config.gates || config.groups.is_some() || state.count() != config.brokers)
         && let Some(process) = state.alive().next()
     {
         return Err(StackError::Running { pid: process.pid, data_dir: layout.root().to_owned() });

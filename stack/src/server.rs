@@ -52,6 +52,7 @@ pub struct Server {
     kind: Kind,
     port: u16,
     gate: Option<Gate>,
+    peer_ports: Option<[u16; 2]>,
     make_command: MakeCommand,
     log: LogFile,
     state: Arc<StateFile>,
@@ -70,12 +71,13 @@ impl Server {
     ) -> Self {
         let process = record.alive().map(|id| Process::adopted(kind.name(), id.clone()));
         let port = record.port;
-        Self { kind, port, gate: None, make_command, log, state, cancel, process: Mutex::new(process) }
+        let process = Mutex::new(process);
+        Self { kind, port, gate: None, peer_ports: None, make_command, log, state, cancel, process }
     }
 
-    /// Puts a gate at its port, which it leaves for that of the gate.
-    pub(crate) fn behind(mut self, gate: Gate) -> Self {
-        self.gate = Some(gate);
+    /// Puts a gate at its port, which it leaves for that of the gate. Its peers go around the gate, to these ports.
+    pub(crate) fn behind(mut self, gate: Gate, peer_ports: [u16; 2]) -> Self {
+        (self.gate, self.peer_ports) = (Some(gate), Some(peer_ports));
         self
     }
 
@@ -97,6 +99,12 @@ impl Server {
     /// The gate in front of it; only brokers have one, with [`StackConfig::gates`](crate::StackConfig::gates).
     pub fn gate(&self) -> Option<&Gate> {
         self.gate.as_ref()
+    }
+
+    /// The ports on 127.0.0.1 at which the other brokers reach it, and no client does: that for brokers, and that of its
+    /// controller. Only brokers behind a gate have them.
+    pub fn peer_ports(&self) -> Option<[u16; 2]> {
+        self.peer_ports
     }
 
     /// Its process; none when it does not run.

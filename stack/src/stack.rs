@@ -51,15 +51,29 @@ impl Stack {
     /// # Errors
     /// Any [`StackError`]; what this call started is stopped again.
     pub fn start(config: StackConfig) -> Result<Self, StackError> {
-        let installation = Installation::find(&config)?;
+        let installation = Self::installation(&config)?;
+        Self::start_with(&config, &installation)
+    }
+
+    /// Does what the first start on a machine does on top: fetches the programs and prepares quick starts. No later start
+    /// of this version needs the network.
+    ///
+    /// # Errors
+    /// Any [`StackError`].
+    pub fn prepare(config: &StackConfig) -> Result<(), StackError> {
+        Self::installation(config).map(drop)
+    }
+
+    fn installation(config: &StackConfig) -> Result<Installation, StackError> {
+        let installation = Installation::find(config)?;
         if !installation.has_archives() {
-            installation.make_archives(&config, |training, installation| {
+            installation.make_archives(config, |training, installation| {
                 let stack = Self::start_with(&training, &installation)?;
                 // Java writes the archives when it ends, which takes seconds.
                 stack.stop_within(training.start_deadline, |_| true)
             })?;
         }
-        Self::start_with(&config, &installation)
+        Ok(installation)
     }
 
     fn start_with(config: &StackConfig, installation: &Installation) -> Result<Self, StackError> {
@@ -264,11 +278,13 @@ fn assemble(
     };
     let broker = |((node, record), ports): ((Node, &BrokerRecord), &Ports)| {
         let (layout, installation) = (layout.clone(), installation.clone());
-        let command = move || broker::command(&layout, &installation, lifetime, node);
+        let group = config.groups.map(|first| node.group(first));
+        let command = move || broker::command(&layout, &installation, lifetime, node, group);
         let broker = server(Kind::Broker(node), &record.broker, &node.log(), Box::new(command));
         let Some(gated) = ports.gated else { return Ok(broker) };
         let gate = Gate::new(ports.clients, gated.clients);
-        Ok(broker.behind(gate.map_err(StackError::io("make a gate for", node.port_use().what))?))
+        let gate = gate.map_err(StackError::io("make a gate for", node.port_use().what))?;
+        Ok(broker.behind(gate, [gated.brokers, ports.controller]))
     };
     let nodes: Vec<Node> = config.brokers.nodes().collect();
     let records = nodes.iter().copied().zip(state.brokers()).zip(ports);

@@ -10,6 +10,7 @@ use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
 use crate::fault::{End, Fault};
+use crate::network;
 
 const INSTANCES: usize = 3;
 
@@ -91,6 +92,11 @@ impl Cluster {
             Fault::DelayedEndTxn { hold } => self.delay_end_of_transaction(*hold).await,
             Fault::Instance(end) => self.end_instances(1, *end).await,
             Fault::TwoInstances(end) => self.end_instances(2, *end).await,
+            Fault::Network { leads, cut, hold } => {
+                let broker = self.leader_of(*leads);
+                let found = network::suffer(self.trial.world.stack(), broker, *cut, *hold).await;
+                self.ended.extend(found);
+            }
         }
     }
 

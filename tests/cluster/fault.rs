@@ -8,6 +8,8 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 
+use crate::network::{self, Cut};
+
 /// What happens to an instance of order-service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -38,6 +40,8 @@ pub(crate) enum Fault {
     Instance(End),
     /// Of two instances within one session.
     TwoInstances(End),
+    /// Of the network between brokers, around the leader of this log, for this long.
+    Network { leads: Log, cut: Cut, hold: Duration },
 }
 
 const LOGS: [Log; 5] =
@@ -56,6 +60,9 @@ impl Fault {
     pub(crate) fn draw(chance: &mut ChaCha8Rng, with_long_ones: bool) -> Self {
         let (leads, how) = (*LOGS.choose(chance).unwrap(), *HOWS.choose(chance).unwrap());
         let (end, hold) = (*ENDS.choose(chance).unwrap(), hold(chance, with_long_ones));
+        if network::groups().is_some() && chance.random_bool(0.6) {
+            return Self::Network { leads, cut: Cut::draw(chance), hold };
+        }
         match chance.random_range(0..23) {
             0..=10 => Self::Broker { leads, how, hold, instance: chance.random_bool(0.3).then_some(end) },
             11 => Self::TwoBrokers { how, hold },

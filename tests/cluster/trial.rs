@@ -11,6 +11,7 @@ use rand::RngExt;
 
 use crate::cluster::Cluster;
 use crate::fault::Fault;
+use crate::network;
 use crate::report::Report;
 
 /// How much there is of everything.
@@ -28,9 +29,11 @@ const LONG: u64 = 60;
 const FAST: u32 = 1_000;
 
 /// Compaction really runs: with small segments, which are rolled and compacted all the time.
-const BROKER_SETTINGS: [(&str, &str); 6] = [
-    ("log.segment.bytes", "1048576"),
+const BROKER_SETTINGS: [(&str, &str); 7] = [
+    ("log.segment.bytes", "8388608"),
     ("log.roll.ms", "10000"),
+    // What is before it is not recovered after kill -9.
+    ("log.flush.offset.checkpoint.interval.ms", "5000"),
     ("log.cleaner.min.cleanable.ratio", "0.01"),
     ("log.cleaner.backoff.ms", "1000"),
     // In bytes a second: three brokers that clean all the time would have the machine for themselves.
@@ -41,7 +44,7 @@ const BROKER_SETTINGS: [(&str, &str); 6] = [
 
 /// Runs the trial that comes from a seed. One that panics has found something, too.
 pub(crate) async fn run(seed: u64, size: Size) -> Report {
-    let world = World::of_three_brokers(&BROKER_SETTINGS).await;
+    let world = World::of_three_in_groups(network::groups(), &BROKER_SETTINGS).await;
     let (logs, data) = (world.folder().to_owned(), world.stack().data_dir().to_owned());
     let report = AssertUnwindSafe(happen(world, seed, size)).catch_unwind().await.unwrap_or_else(|panic| {
         let mut findings = Findings::default();

@@ -38,6 +38,6 @@ pub use seed::{chance, rounds, seed};
 pub use service::{Answer, Service};
 pub use shell::{Shell, at, jq};
 pub use trial::Trial;
-pub use wait::{eventually, within};
+pub use wait::{eventually, until, within};
 pub use watch::{Relay, Sightings, Watch};
 pub use world::World;

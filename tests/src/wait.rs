@@ -22,7 +22,7 @@ pub async fn within<T>(patience: Duration, what: &str, look: impl AsyncFnMut() -
 }
 
 /// Waits until `look` gives something; `None` if the time is up before.
-pub(crate) async fn until<T>(patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+pub async fn until<T>(patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look().await {

@@ -50,10 +50,25 @@ impl World {
         Self::on(Arc::new(Lease::of_a_special_one(stack.await.unwrap())))
     }
 
+    /// Builds and fetches all programs: a world that is made later needs no network.
+    pub async fn prepare() {
+        binaries::path("order-service");
+        let prepared = tokio::task::spawn_blocking(|| Stack::prepare(&stack_config("unused", &[]))).await;
+        prepared.unwrap().unwrap_or_else(|error| panic!("no stack: {error}"));
+    }
+
     /// On a new stack of three brokers, with a gate in front of each.
     pub async fn of_three_brokers(broker_settings: &'static [(&'static str, &'static str)]) -> Self {
+        Self::of_three_in_groups(None, broker_settings).await
+    }
+
+    /// The same, whose processes have these groups: see [`StackConfig::groups`].
+    pub async fn of_three_in_groups(
+        groups: Option<u32>,
+        broker_settings: &'static [(&'static str, &'static str)],
+    ) -> Self {
         let mut config = stack_config(&Uuid::new_v4().to_string(), broker_settings);
-        (config.brokers, config.gates) = (Brokers::Three, true);
+        (config.brokers, config.gates, config.groups) = (Brokers::Three, true, groups);
         let stack = tokio::task::spawn_blocking(|| start(config)).await.unwrap();
         Self::on(Arc::new(Lease::of_a_special_one(stack))).with("TOPIC_REPLICATION_FACTOR", "3")
     }

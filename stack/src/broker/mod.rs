@@ -6,6 +6,7 @@ mod probe;
 mod settings;
 mod storage;
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 pub(crate) use data::{check_brokers, check_readable};
@@ -29,12 +30,13 @@ const LOGGING: [&str; 5] = [
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.storage.internals.log=warn",
 ];
 
-/// A broker's command.
+/// A broker's command; its process gets this group.
 pub(crate) fn command(
     layout: &Layout,
     installation: &Installation,
     lifetime: Lifetime,
     node: Node,
+    group: Option<u32>,
 ) -> Command {
     let mut command = installation.broker_java(lifetime);
     // The serial collector stops everything for 90 ms under load, G1 for a few.
@@ -50,5 +52,9 @@ pub(crate) fn command(
         .args(["-cp", &installation.broker_classes(), "kafka.Kafka"])
         .arg(layout.broker_properties(node))
         .current_dir(layout.root());
+    if let Some(group) = group {
+        // Before setpriv runs: a process that changes its group loses its death signal.
+        command.gid(group);
+    }
     command
 }

@@ -1,5 +1,7 @@
 //! Three brokers: what one of them may suffer while the others go on.
 
+use std::collections::HashSet;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use local_stack::{Brokers, Server, Stack, StackConfig, StackError};
@@ -85,8 +87,14 @@ fn write(through: &Server) {
 #[test]
 fn one_of_three_brokers_may_die_freeze_or_be_cut_off() {
     let folder = tempfile::tempdir().unwrap();
-    let three = || StackConfig { brokers: Brokers::Three, gates: true, ..StackConfig::new(folder.path()) };
+    let three = || StackConfig {
+        brokers: Brokers::Three,
+        gates: true,
+        groups: groups(),
+        ..StackConfig::new(folder.path())
+    };
     let stack = Stack::start(three()).unwrap();
+    brokers_can_be_told_apart(&stack);
     create_topic(&stack);
     let in_sync = |partition: &Partition| partition.in_sync == 3;
     let mut leader = await_partition(stack.broker(), "three replicas are in sync", in_sync).leader;
@@ -108,6 +116,24 @@ fn one_of_three_brokers_may_die_freeze_or_be_cut_off() {
     drop(stack);
     let again = Stack::start(three()).unwrap();
     await_partition(again.broker(), "the topic is there after a restart", in_sync);
+    brokers_can_be_told_apart(&again);
+}
+
+/// Only root may give groups away.
+fn groups() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(7001)
+}
+
+/// By their groups and by their ports for peers.
+fn brokers_can_be_told_apart(stack: &Stack) {
+    let mut ports = HashSet::new();
+    for (group, broker) in (7001..).zip(stack.brokers()) {
+        ports.extend([broker.port()].into_iter().chain(broker.peer_ports().unwrap()));
+        let status = fs::read_to_string(format!("/proc/{}/status", broker.pid().unwrap())).unwrap();
+        let is_in_it = status.contains(&format!("Gid:\t{group}\t{group}\t"));
+        assert!(is_in_it || groups().is_none(), "{status}");
+    }
+    assert_eq!(ports.len(), 9, "{ports:?}");
 }
 
 fn kill_the_leader(stack: &Stack, leader: i32) {
