@@ -70,7 +70,8 @@ async fn happen(world: World, seed: u64, size: Size) -> Report {
     let gives_up = draws.random_bool(0.25);
     let proxy = Proxy::before(world.stack()).await;
     let world = world.with("KAFKA_BOOTSTRAP_SERVERS", &proxy.addresses());
-    let world = world.with("DLQ_LIMIT", "off").with("RUST_LOG", "info");
+    // Every letter can be listed.
+    let world = world.with("DLQ_LIMIT", "off").with("DLQ_INDEX_MAX", "10000000").with("RUST_LOG", "info");
     println!(
         "cluster: SEED={seed} {partitions} partitions, batches of {batch}, held updates given up: {gives_up}"
     );
