@@ -30,8 +30,10 @@ const TICK: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long nothing happens at first.
 const CALM: Duration = Duration::from_secs(3);
-/// How long a broker is away: longer than it takes the others to do without it.
+/// How long a broker is away: longer than it takes the others to do without it. While it hangs, the transaction coordinator
+/// waits for its answer to a marker as long as brokers wait for each other (`request.timeout.ms`, 30 s).
 const AWAY: Duration = Duration::from_secs(25);
+const HANGS: Duration = Duration::from_secs(45);
 
 /// Kafka's defaults, in place of those of our stack.
 const BROKER_SETTINGS: [(&str, &str); 2] =
@@ -146,7 +148,7 @@ async fn happen(world: &World, fault: Fault) {
 async fn take_away(world: &World, indices: &[usize], how: How) {
     let brokers = || indices.iter().map(|index| &world.stack().brokers()[*index]);
     brokers().for_each(|broker| how.begin(broker));
-    sleep(AWAY).await;
+    sleep(if how == How::Freeze { HANGS } else { AWAY }).await;
     brokers().for_each(|broker| how.end(broker));
     world.brokers_ready(indices);
 }
