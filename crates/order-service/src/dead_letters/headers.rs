@@ -13,7 +13,7 @@ use order_events::Place;
 use rdkafka::message::Headers;
 
 use super::{Category, DeadLetter};
-use crate::fold::OriginalHeader;
+use crate::event::fold::OriginalHeader;
 
 const SPRING_TOPIC: &str = "kafka_dlt-original-topic";
 const SPRING_PARTITION: &str = "kafka_dlt-original-partition";
@@ -184,7 +184,7 @@ mod tests {
     use order_events::Reason;
 
     use super::*;
-    use crate::outcome::Rejection;
+    use crate::event::outcome::Rejection;
 
     fn letter(original_headers: Vec<OriginalHeader>) -> DeadLetter {
         DeadLetter {

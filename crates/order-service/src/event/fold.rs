@@ -6,8 +6,8 @@ use order_events::{CreateOrderPayload, OrderEvent, Payload, Reason, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::dead_letters::copied_redrive_origin;
-use crate::event_key::{EventKey, fingerprint};
-use crate::outcome::{Outcome, Rejection};
+use crate::event::key::{EventKey, fingerprint};
+use crate::event::outcome::{Outcome, Rejection};
 
 /// How many events an order remembers; a copy of an older one would be taken for a new event. The CREATE is
 /// always remembered.

@@ -9,9 +9,9 @@ use rdkafka::Message;
 use rdkafka::message::Headers;
 
 use crate::dead_letters::redrive_origin;
-use crate::event_key::EventKey;
-use crate::fold::{Incoming, OriginalHeader, OriginalRecord};
-use crate::outcome::Rejection;
+use crate::event::fold::{Incoming, OriginalHeader, OriginalRecord};
+use crate::event::key::EventKey;
+use crate::event::outcome::Rejection;
 
 /// An event must be smaller than this, in bytes, as it is when it is not compressed. A state holds an order, a status of
 /// another event, and half a MiB of updates that wait: together less than the 4 MB of a record of the changelog.
