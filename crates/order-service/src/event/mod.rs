@@ -6,3 +6,4 @@ mod fold_and_model;
 pub(crate) mod key;
 pub(crate) mod outcome;
 pub(crate) mod record;
+pub(crate) mod redrive_origin;
