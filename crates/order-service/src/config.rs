@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::changelog;
 use crate::dead_letters::{Limit, Source};
-use crate::fold::Rules;
+use crate::event::fold::Rules;
 use crate::pipeline::Clients;
 
 /// Consumes order events from Kafka and serves the orders over HTTP.

@@ -1,34 +1,21 @@
 //! Consumes order events from Kafka and serves the orders over HTTP, exactly once.
 //!
-//! An event's way: the `pipeline` takes its record from Kafka, `record` reads it, `fold` says what it
-//! makes of its order, the pipeline commits that to the [`changelog`] in one transaction with the consumed
-//! offset, and only then the [`store`] shows it to [`routes`].
+//! An event's way: the `pipeline` takes its record from Kafka, `event` reads it and says what it does to its order, the
+//! pipeline commits that to the [`changelog`] in one transaction with the consumed offset, and only then the [`view`] shows
+//! it to [`http`].
 
-mod api;
-pub mod asyncapi;
 pub mod changelog;
 pub mod config;
 mod dead_letters;
-pub mod error;
-mod event_key;
-mod fates;
-mod fold;
-#[cfg(test)]
-mod fold_and_model;
+mod event;
 #[cfg(test)]
 mod golden;
+pub mod http;
 mod mark;
 mod metrics;
-mod order_view;
-mod outcome;
 mod pipeline;
-mod processed;
-mod record;
-pub mod routes;
-pub mod state;
-pub mod status;
-pub mod store;
 mod topics;
+pub mod view;
 mod writer;
 
 use std::sync::Arc;
@@ -49,12 +36,13 @@ use tracing::info;
 use crate::changelog::ChangelogCodec;
 use crate::config::{Config, TopicNames};
 use crate::dead_letters::SourceError;
+use crate::http::state::{AppState, Letters, LettersCell};
 use crate::metrics::EventMetrics;
 use crate::pipeline::{Pipeline, PipelineError};
-use crate::state::{AppState, View, ViewCell};
-use crate::status::{Obstacle, Status};
-use crate::store::Store;
 use crate::topics::{OrderTopics, Shape};
+use crate::view::status::{Obstacle, Status};
+use crate::view::store::Store;
+use crate::view::{View, ViewCell};
 
 /// Why the service cannot go on.
 #[derive(Debug, Error)]
@@ -94,16 +82,17 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let instance = config.clients.instance().or(config.settings.pipeline.instance_id.as_deref());
     status.set_instance(instance.map(str::to_owned));
     let event_metrics = EventMetrics::register(&mut metrics, view.clone(), status.clone());
-    let state = AppState::new(&config, view.clone(), status.clone(), metrics, stop.clone());
+    let letters = LettersCell::default();
+    let state = AppState::new(&config, view.clone(), letters.clone(), status.clone(), metrics, stop.clone());
 
-    let description = asyncapi::describe(&config.settings.topic_names());
-    let router = routes::router(state, description);
+    let description = http::asyncapi::describe(&config.settings.topic_names());
+    let router = http::router(state, description);
     // Of redrives, only what is in Kafka tells whether they were done.
     let app = app::finish(router, http_metrics, &config.settings.service.http, WritesHaveKeys::No);
     let patience = config.settings.service.patience();
     let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
 
-    let processed = process(&config, view, status, event_metrics, &stop).await;
+    let processed = process(&config, view, letters, status, event_metrics, &stop).await;
     stop.cancel();
     let served = server.await.map_err(|_| RunError::ServerLost);
     info!("stopped");
@@ -114,6 +103,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
 async fn process(
     config: &Config,
     view_cell: ViewCell,
+    letters_cell: LettersCell,
     status: Status,
     metrics: EventMetrics,
     stop: &CancellationToken,
@@ -126,9 +116,9 @@ async fn process(
     topics::tell(&status, misfit);
     let events = Arc::new(events);
     let store = Store::new(changelog.clone(), partitions);
-    let view = View::new(config, store, partitions, events.clone());
-    let view = view_cell.get_or_init(|| view).clone();
-    let letters = view.letters.clone();
+    let view = view_cell.get_or_init(|| View::new(store, partitions)).clone();
+    let letters = Letters::new(config, &view, events.clone());
+    let index = letters_cell.get_or_init(|| letters).index.clone();
     status.restoring(partitions);
 
     let watched: Arc<str> = names.events.as_str().into();
@@ -152,7 +142,7 @@ async fn process(
     };
     let (source, follower_stop) = (config.dead_letter_source.clone(), stop.clone());
     let follower = async {
-        let followed = spawn_blocking(move || dead_letters::follow(&source, &letters, &follower_stop)).await;
+        let followed = spawn_blocking(move || dead_letters::follow(&source, &index, &follower_stop)).await;
         stop.cancel();
         followed
     };

@@ -12,9 +12,9 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::outcome::Outcome;
-use crate::state::ViewCell;
-use crate::status::{PartitionStatus, Status};
+use crate::event::outcome::Outcome;
+use crate::view::ViewCell;
+use crate::view::status::{PartitionStatus, Status};
 
 /// Seconds; from a transaction on an idle broker to its time-out.
 const TRANSACTION_BUCKETS: [f64; 11] = [0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 5.0];

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, TopicNames};
-use crate::status::{Obstacle, Status};
+use crate::view::status::{Obstacle, Status};
 
 /// How often the topics are looked at while the service runs.
 const INTERVAL: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ mod in_process;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use order_service::status::Status;
+use order_service::view::status::Status;
 use tower::ServiceExt;
 
 use crate::in_process::PARTITIONS;

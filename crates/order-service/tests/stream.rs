@@ -7,8 +7,8 @@ mod in_process;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use order_service::status::Status;
-use order_service::store::Store;
+use order_service::view::status::Status;
+use order_service::view::store::Store;
 use service_runtime::server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

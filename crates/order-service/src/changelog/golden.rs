@@ -4,10 +4,10 @@ use order_events::{CreateOrderPayload, OrderItem, Reason};
 use rdkafka::Message;
 
 use super::{Barrier, ChangelogEntry, Identity, Key, OrderState, OutcomeRun, OutcomeWindow, Progress};
-use crate::event_key::EventKey;
-use crate::fates::{Fate, Outcomes};
-use crate::fold::{HeldUpdate, OriginalHeader, OriginalRecord, RememberedEvent};
+use crate::event::fold::{HeldUpdate, OriginalHeader, OriginalRecord, RememberedEvent};
+use crate::event::key::EventKey;
 use crate::golden::{Codecs, Line, lines};
+use crate::view::fates::{Fate, Outcomes};
 
 fn remembered(id: &str, fingerprint: i64, offset: i64) -> RememberedEvent {
     RememberedEvent { key: EventKey::of(id), fingerprint, offset }

@@ -6,7 +6,7 @@
 
 use order_events::CreateOrderPayload;
 
-use crate::fold::{HeldUpdate, OrderState, OriginalRecord, RememberedEvent};
+use crate::event::fold::{HeldUpdate, OrderState, OriginalRecord, RememberedEvent};
 
 /// Appends a state as the schema's field order has it.
 pub(super) fn order_state(state: &OrderState, out: &mut Vec<u8>) {
@@ -102,8 +102,8 @@ mod tests {
 
     use super::*;
     use crate::changelog::ChangelogEntry;
-    use crate::event_key::EventKey;
-    use crate::fold::OriginalHeader;
+    use crate::event::fold::OriginalHeader;
+    use crate::event::key::EventKey;
 
     prop_compose! {
         fn event()(key: [u8; 16], fingerprint: i64, offset: i64) -> RememberedEvent {

@@ -6,10 +6,10 @@ use rdkafka::message::Headers;
 
 use super::headers::{header, of_redriven};
 use super::{Category, DeadLetter, Filed, Redrive};
-use crate::fold::OriginalHeader;
+use crate::event::fold::OriginalHeader;
+use crate::event::outcome::Rejection;
+use crate::event::record;
 use crate::golden::{Codecs, Line, lines, shown};
-use crate::outcome::Rejection;
-use crate::record;
 
 const TOPIC: &str = "order-events";
 

@@ -10,10 +10,10 @@
 
 use jiff::Timestamp;
 use order_events::Place;
-use rdkafka::message::Headers;
 
 use super::{Category, DeadLetter};
-use crate::fold::OriginalHeader;
+use crate::event::fold::OriginalHeader;
+use crate::event::redrive_origin;
 
 const SPRING_TOPIC: &str = "kafka_dlt-original-topic";
 const SPRING_PARTITION: &str = "kafka_dlt-original-partition";
@@ -57,10 +57,6 @@ const OMITTED: &str = "dlq-omitted";
 /// How often the event of a record was sent again; text. Only records that were have it.
 pub(super) const ATTEMPT: &str = "dlq-redrive-attempt";
 
-/// Where the event of a record was first, `<partition>:<offset>`; text. An update is not applied over a later one
-/// than that. Missing if the redrive was forced.
-pub(super) const ORIGIN: &str = "dlq-redrive-origin";
-
 /// On a note in the dead letter topic: the offset of the letter that was sent again; text.
 pub(super) const REDRIVE_OF: &str = "dlq-redrive-of";
 
@@ -102,21 +98,10 @@ pub(super) fn of_redriven(
     {
         letter.truncate(own);
     }
-    letter.retain(|header| header.name != ATTEMPT && header.name != ORIGIN);
+    letter.retain(|header| header.name != ATTEMPT && header.name != redrive_origin::HEADER);
     letter.push(header(ATTEMPT, attempt.to_string().into()));
-    letter.extend(origin.map(|place| header(ORIGIN, place.to_string().into())));
+    letter.extend(origin.map(|place| header(redrive_origin::HEADER, place.to_string().into())));
     letter
-}
-
-/// Where a record's event was first, if it was sent again and not forced.
-pub(crate) fn redrive_origin<H: Headers>(headers: &H) -> Option<Place> {
-    let value = headers.iter().find(|header| header.key == ORIGIN)?.value?;
-    str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// The same of a record that was copied.
-pub(crate) fn copied_redrive_origin(headers: &[OriginalHeader]) -> Option<Place> {
-    Read(headers).origin()
 }
 
 /// The headers of a record that was read back.
@@ -166,7 +151,7 @@ impl Read<'_> {
 
     /// Where the event was before its first redrive.
     pub(super) fn origin(&self) -> Option<Place> {
-        self.text(ORIGIN)?.parse().ok()
+        redrive_origin::of_copied(self.0)
     }
 }
 
@@ -184,7 +169,7 @@ mod tests {
     use order_events::Reason;
 
     use super::*;
-    use crate::outcome::Rejection;
+    use crate::event::outcome::Rejection;
 
     fn letter(original_headers: Vec<OriginalHeader>) -> DeadLetter {
         DeadLetter {
@@ -238,7 +223,7 @@ mod tests {
             Some(Place { partition: 2, offset: 258 }),
         );
         let marks = |attempt: &[u8], origin: &[u8]| {
-            vec![header(ATTEMPT, attempt.to_vec()), header(ORIGIN, origin.to_vec())]
+            vec![header(ATTEMPT, attempt.to_vec()), header(redrive_origin::HEADER, origin.to_vec())]
         };
         assert_eq!(first, [own.clone(), marks(b"1", b"2:258")].concat());
         // Dead again, and sent again.

@@ -302,9 +302,9 @@ mod tests {
     use super::*;
     use crate::dead_letters::letter::to_kafka;
     use crate::dead_letters::{DeadLetter, headers};
-    use crate::outcome::Rejection;
+    use crate::event::outcome::Rejection;
 
-    fn record(dlq_offset: i64, value: &[u8], headers: &[crate::fold::OriginalHeader]) -> OwnedMessage {
+    fn record(dlq_offset: i64, value: &[u8], headers: &[crate::event::fold::OriginalHeader]) -> OwnedMessage {
         let key = Some(format!("ORD-{}", dlq_offset % 2).into_bytes());
         let timestamp = Timestamp::CreateTime(1);
         let headers = Some(to_kafka(headers));
@@ -462,7 +462,7 @@ mod tests {
         let index = Index::new(100, "order-events");
         index.take(&letter(0, 10, Reason::Undecodable));
         let note = redrive(1, 0, 20);
-        let original = crate::record::original(&note);
+        let original = crate::event::record::original(&note);
         let letter = DeadLetter {
             partition: 1,
             offset: 11,

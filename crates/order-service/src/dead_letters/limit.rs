@@ -269,8 +269,8 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fold::OriginalHeader;
-    use crate::outcome::Rejection;
+    use crate::event::fold::OriginalHeader;
+    use crate::event::outcome::Rejection;
 
     fn limit(text: &str) -> Limit {
         text.parse().unwrap()

@@ -21,7 +21,6 @@ mod source;
 
 pub(crate) use self::category::Category;
 pub(crate) use self::follower::follow;
-pub(crate) use self::headers::{copied_redrive_origin, redrive_origin};
 pub(crate) use self::index::{Filter, Found, Index, Stats};
 pub(crate) use self::letter::{DeadLetter, Filed};
 pub(crate) use self::limit::{Change, Gate, Limit, PROBE, Tally, counts};

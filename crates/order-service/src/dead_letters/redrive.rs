@@ -6,8 +6,8 @@ use rdkafka::Message;
 use serde::{Deserialize, Serialize};
 
 use super::headers::{self, Read};
-use crate::fold::OriginalHeader;
-use crate::record;
+use crate::event::fold::OriginalHeader;
+use crate::event::record;
 
 /// The headers of a note, and no others.
 const HEADERS: [&str; 2] = [headers::REDRIVE_OF, "content-type"];

@@ -8,11 +8,11 @@ use order_events::codec::EncodeError;
 use super::number;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Progress};
 use crate::dead_letters::{DeadLetter, Tally, counts};
-use crate::fates::{Fate, window_of};
-use crate::fold::{HeldUpdate, Incoming, OrderState, Rules, expire, fold};
+use crate::event::fold::{HeldUpdate, Incoming, OrderState, Rules, expire, fold};
+use crate::event::outcome::{Outcome, Rejection};
 use crate::metrics::Counts;
-use crate::outcome::{Outcome, Rejection};
-use crate::store::{CorruptState, StateBytes, Store};
+use crate::view::fates::{Fate, window_of};
+use crate::view::store::{CorruptState, StateBytes, Store};
 
 /// What a batch does to one partition.
 pub(super) struct PartitionBatch {

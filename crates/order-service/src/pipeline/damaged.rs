@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{debug, error};
 
 use super::Worker;
-use crate::status::Obstacle;
+use crate::view::status::Obstacle;
 
 /// When no such answer came for so long, the log was mended.
 const MENDED_AFTER: Duration = Duration::from_secs(10);

@@ -18,9 +18,9 @@ use super::schemas::Schemas;
 use super::{GroupConsumer, Pipeline, PipelineError, Worker, now, number};
 use crate::changelog::Progress;
 use crate::dead_letters::DeadLetter;
-use crate::fold::MAX_HELD_IN_ALL;
-use crate::outcome::Rejection;
-use crate::record::{self, Unreadable};
+use crate::event::fold::MAX_HELD_IN_ALL;
+use crate::event::outcome::Rejection;
+use crate::event::record::{self, Unreadable};
 
 /// How long a broker may take to tell where a partition ends, before something else is done.
 const END_TIMEOUT: Duration = Duration::from_millis(500);

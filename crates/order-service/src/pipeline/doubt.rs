@@ -21,7 +21,7 @@ use super::partition::Partition;
 use super::tail::is_passing;
 use super::{Pipeline, PipelineError, Worker, number};
 use crate::mark::Mark;
-use crate::status::Obstacle;
+use crate::view::status::Obstacle;
 
 /// So many answers must say that something is lost.
 const ANSWERS: u32 = 3;

@@ -6,7 +6,7 @@ use order_events::permission::NotAllowed;
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
-use crate::store::CorruptState;
+use crate::view::store::CorruptState;
 
 /// Why the pipeline cannot go on.
 #[derive(Debug, Error)]

@@ -21,8 +21,8 @@ use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
 use crate::changelog::{ChangelogEntry, Identity, Key};
 use crate::config::instance_of;
 use crate::mark::Mark;
-use crate::status::Obstacle;
-use crate::store::StateBytes;
+use crate::view::status::Obstacle;
+use crate::view::store::StateBytes;
 
 /// So long may the tail be silent when something is expected of it. Longer than a group takes to give the
 /// partitions of a dead instance to another one.

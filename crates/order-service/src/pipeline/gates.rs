@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::{Worker, now};
 use crate::dead_letters::{Change, PROBE, Tally};
-use crate::status::{Obstacle, Stopped};
+use crate::view::status::{Obstacle, Stopped};
 
 impl Worker {
     /// Lets the partitions of this instance go on whose stop is over.

@@ -52,10 +52,10 @@ use self::tail::Tail;
 pub(crate) use self::watch::watch;
 use crate::changelog::ChangelogCodec;
 use crate::config::{PipelineSettings, TopicNames, instance_of};
-use crate::fold::Rules;
+use crate::event::fold::Rules;
 use crate::metrics::EventMetrics;
-use crate::state::View;
-use crate::status::{Obstacle, Status};
+use crate::view::View;
+use crate::view::status::{Obstacle, Status};
 use crate::writer::{self, Writer};
 
 /// How long the first poll of a turn waits for a record: what arrives ends the wait.

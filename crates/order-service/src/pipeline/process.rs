@@ -17,7 +17,7 @@ use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow};
 use crate::config::Guarantee;
 use crate::dead_letters;
 use crate::mark::Mark;
-use crate::store::StateBytes;
+use crate::view::store::StateBytes;
 use crate::writer::{Delivered, Failure, Writer};
 
 /// A batch of one partition as it will be written and shown.

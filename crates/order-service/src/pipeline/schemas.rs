@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::status::{Obstacle, Status};
+use crate::view::status::{Obstacle, Status};
 
 /// A registry's final "no" is asked for again after this long: a flood of records with one bad id asks once,
 /// and an id that was registered late is found all the same.

@@ -4,7 +4,7 @@ use tracing::info;
 
 use super::follow::RESTORE_POLL;
 use super::{PipelineError, Worker};
-use crate::status::Obstacle;
+use crate::view::status::Obstacle;
 
 impl Worker {
     /// Follows the changelog, in no group, until the topics go together: events can be processed then.

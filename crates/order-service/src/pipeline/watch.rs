@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::number;
 use super::stable_offset::StableOffset;
-use crate::status::{HangingTransaction, Obstacle, PartitionStatus, Status};
+use crate::view::status::{HangingTransaction, Obstacle, PartitionStatus, Status};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 

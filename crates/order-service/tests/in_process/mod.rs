@@ -10,10 +10,11 @@ use order_events::config::RegistryConfig;
 use order_events::{CreateOrderPayload, Registry};
 use order_service::changelog::{ChangelogCodec, ChangelogEntry, OrderState};
 use order_service::config::{Config, Settings};
-use order_service::routes;
-use order_service::state::{AppState, View, ViewCell};
-use order_service::status::Status;
-use order_service::store::{StateBytes, Store};
+use order_service::http;
+use order_service::http::state::{AppState, Letters, LettersCell};
+use order_service::view::status::Status;
+use order_service::view::store::{StateBytes, Store};
+use order_service::view::{View, ViewCell};
 use serde_json::{Value, json};
 use service_runtime::observe::HttpMetrics;
 use service_runtime::{WritesHaveKeys, app};
@@ -40,13 +41,15 @@ pub(crate) async fn store() -> (Store, StateBytes) {
 pub(crate) async fn app(store: Store, status: &Status) -> Router {
     let (config, view) = (config(), ViewCell::default());
     let events = Arc::new(Codec::register(registry().await, "events").await.unwrap());
-    assert!(view.set(View::new(&config, store, PARTITIONS, events)).is_ok());
+    let letters = LettersCell::default();
+    let shown = view.get_or_init(|| View::new(store, PARTITIONS));
+    letters.get_or_init(|| Letters::new(&config, shown, events));
     status.restoring(PARTITIONS);
     let mut metrics = prometheus_client::registry::Registry::default();
-    let http = HttpMetrics::register(&mut metrics);
-    let state = AppState::new(&config, view, status.clone(), metrics, CancellationToken::new());
-    let router = routes::router(state, Value::Null);
-    app::finish(router, http, &config.settings.service.http, WritesHaveKeys::No)
+    let http_metrics = HttpMetrics::register(&mut metrics);
+    let state = AppState::new(&config, view, letters, status.clone(), metrics, CancellationToken::new());
+    let router = http::router(state, Value::Null);
+    app::finish(router, http_metrics, &config.settings.service.http, WritesHaveKeys::No)
 }
 
 /// A registry that knows every schema as number 7.

@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 
 use super::error::{NotApproved, RedriveError, Refusal};
 use crate::dead_letters::{Filed, Found, Redrive};
-use crate::record;
-use crate::store::Store;
+use crate::event::record;
+use crate::view::store::Store;
 
 /// Knows the rules, and what they ask for.
 pub(super) struct Examiner {

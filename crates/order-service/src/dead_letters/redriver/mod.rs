@@ -25,7 +25,7 @@ use self::transaction::{Topics, note};
 use super::index::Portion;
 use super::one_at_a_time::OneAtATime;
 use super::{Found, Lookup, SourceError};
-use crate::store::Store;
+use crate::view::store::Store;
 use crate::writer::Writer;
 
 /// How many bytes of letters go into one transaction.

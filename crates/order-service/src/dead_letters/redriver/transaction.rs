@@ -13,7 +13,7 @@ use super::examiner::Approved;
 use super::request::RedriveRequest;
 use crate::dead_letters::letter::to_kafka;
 use crate::dead_letters::{PARTITION, Redrive, headers};
-use crate::record;
+use crate::event::record;
 use crate::writer::{Failure, Writer};
 
 /// Where the events and the notes go.

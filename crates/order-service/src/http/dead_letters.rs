@@ -12,8 +12,8 @@ use service_runtime::{Fault, Problem};
 use super::ORDER_ID;
 use super::dead_letter_view::{Message, Page, Stats};
 use crate::dead_letters::{Category, Filter};
-use crate::error;
-use crate::state::AppState;
+use crate::http::error;
+use crate::http::state::AppState;
 
 const DEFAULT_LIMIT: usize = 10;
 const MAX_LIMIT: usize = 1000;
@@ -28,7 +28,7 @@ const MAX_LIMIT: usize = 1000;
     tag = "dead letters",
 )]
 pub(super) async fn dead_letter_stats(State(state): State<AppState>) -> Result<Json<Stats>, Problem> {
-    let stats = state.letters()?.stats();
+    let stats = state.letters()?.index.stats();
     Ok(Json(Stats::new(stats, &state.dead_letter_topic)))
 }
 
@@ -54,9 +54,9 @@ pub(super) async fn dead_letters(
 ) -> Result<Json<Page>, Problem> {
     let page = Wanted::read(&mut query, &state);
     let Wanted { filter, offset, limit } = query.finish(page)?;
-    let (letters, view) = (state.letters()?, state.view()?);
-    let found = letters.newest(&filter, offset, limit);
-    Ok(Json(Page::new(found, view, limit, offset)))
+    let letters = state.letters()?;
+    let found = letters.index.newest(&filter, offset, limit);
+    Ok(Json(Page::new(found, letters, limit, offset)))
 }
 
 /// Which letters a client asks for.
@@ -114,13 +114,12 @@ pub(super) async fn dead_letter(
     Path(dlq_offset): Path<String>,
 ) -> Result<Json<Message>, Problem> {
     let dlq_offset = parse_offset(&dlq_offset).map_err(|fault| Problem::invalid(vec![fault]))?;
-    state.letters()?;
-    let view = state.view()?;
-    let found = view.lookup.find(dlq_offset).await.map_err(error::letter_unreadable)?;
+    let letters = state.letters()?;
+    let found = letters.lookup.find(dlq_offset).await.map_err(error::letter_unreadable)?;
     let found = found.ok_or_else(|| error::unknown_dead_letter(dlq_offset))?;
-    if let Err(DecodeError::SchemaNeeded(id)) = view.events.decode(found.letter.value.as_deref()) {
+    if let Err(DecodeError::SchemaNeeded(id)) = letters.events.decode(found.letter.value.as_deref()) {
         // If it cannot be had, or not soon, the letter is shown without its event.
-        let _ = tokio::time::timeout(SCHEMA_PATIENCE, view.events.fetch_schema(id)).await;
+        let _ = tokio::time::timeout(SCHEMA_PATIENCE, letters.events.fetch_schema(id)).await;
     }
-    Ok(Json(Message::alone(found, view)))
+    Ok(Json(Message::alone(found, letters)))
 }

@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 
 use super::order_position::{self, PositionQuery};
 use super::pages::Page;
-use crate::error;
-use crate::order_view::OrderView;
-use crate::state::{AppState, View};
-use crate::store::Store;
+use crate::http::error;
+use crate::http::order_view::OrderView;
+use crate::http::state::AppState;
+use crate::view::View;
+use crate::view::store::Store;
 
 /// The entries of a page whose client named no limit.
 const DEFAULT_LIMIT: usize = 100;
@@ -75,7 +76,7 @@ pub(super) async fn orders(
     let places = order_position::read(&mut query);
     let ((page, status), places) = query.finish(page.zip(status).zip(places))?;
     order_position::reach(&state, &places, prefer).await?;
-    let View { store, processed, .. } = state.restored_view()?;
+    let View { store, processed } = state.restored_view()?;
     // Before the first row is read: every row is at least that new.
     let position = order_position::header(&processed.reached());
     let mut search =

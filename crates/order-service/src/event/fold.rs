@@ -5,9 +5,9 @@ use std::time::Duration;
 use order_events::{CreateOrderPayload, OrderEvent, Payload, Reason, Status};
 use serde::{Deserialize, Serialize};
 
-use crate::dead_letters::copied_redrive_origin;
-use crate::event_key::{EventKey, fingerprint};
-use crate::outcome::{Outcome, Rejection};
+use crate::event::key::{EventKey, fingerprint};
+use crate::event::outcome::{Outcome, Rejection};
+use crate::event::redrive_origin;
 
 /// How many events an order remembers; a copy of an older one would be taken for a new event. The CREATE is
 /// always remembered.
@@ -70,7 +70,7 @@ impl HeldUpdate {
 
     /// Where the event is in its partition; of one that was sent again, where it was first.
     fn first_offset(&self) -> i64 {
-        let origin = copied_redrive_origin(&self.original.headers).map(|place| place.offset);
+        let origin = redrive_origin::of_copied(&self.original.headers).map(|place| place.offset);
         origin.filter(|origin| *origin < self.event.offset).unwrap_or(self.event.offset)
     }
 }

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use super::ORDER_ID;
 use super::dead_letters::{parse_category, parse_offset, parse_reason};
 use crate::dead_letters::{Category, Filter, Redrive, RedriveRequest, Report, Which};
-use crate::error;
-use crate::state::AppState;
+use crate::http::error;
+use crate::http::state::AppState;
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: u16 = 1000;
@@ -246,9 +246,8 @@ impl Asker {
 
 async fn redrive(state: &AppState, request: RedriveRequest) -> Result<Report, Problem> {
     // Whether an update is superseded can only be told with all orders.
-    let view = state.restored_view()?;
-    state.letters()?;
-    view.redriver.redrive(request).await.map_err(|error| error::redrive_failed(&error))
+    state.restored_view()?;
+    state.letters()?.redriver.redrive(request).await.map_err(|error| error::redrive_failed(&error))
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {

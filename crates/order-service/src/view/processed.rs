@@ -8,7 +8,7 @@ use order_events::{EventOutcome, Place};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::fates::{Fate, Outcomes};
+use crate::view::fates::{Fate, Outcomes};
 
 /// A handle; cheap to clone. One thread writes, any number read and wait.
 #[derive(Clone)]

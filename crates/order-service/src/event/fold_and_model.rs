@@ -9,9 +9,11 @@ use order_events::{CreateOrderPayload, OrderEvent, OrderItem, Payload, Reason, U
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::event_key::EventKey;
-use crate::fold::{HeldUpdate, Incoming, OrderState, OriginalHeader, OriginalRecord, Rules, expire, fold};
-use crate::outcome::Outcome;
+use crate::event::fold::{
+    HeldUpdate, Incoming, OrderState, OriginalHeader, OriginalRecord, Rules, expire, fold,
+};
+use crate::event::key::EventKey;
+use crate::event::outcome::Outcome;
 
 const TOPIC: &str = "order-events";
 const GRACE: i64 = 2000;

@@ -11,47 +11,45 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, OrderSettings};
 use crate::dead_letters::{Index, Lookup, Redriver};
-use crate::processed::{Known, Processed};
-use crate::status::Status;
-use crate::store::Store;
+use crate::view::processed::{Known, Processed};
+use crate::view::status::Status;
+use crate::view::{View, ViewCell};
 
-/// What is shown; it is there when the boot is over.
+/// The dead letters as clients meet them; cheap to clone.
 #[derive(Clone)]
-pub struct View {
-    /// The orders.
-    pub store: Store,
-    /// How far the events are processed, and what became of them.
-    pub processed: Processed,
-    /// Reads events.
-    pub events: Arc<EventCodec>,
-    /// The dead letters.
-    pub letters: Index,
+pub struct Letters {
+    /// Those that are in memory.
+    pub index: Index,
     /// Finds one of them, also if it is not in memory any more.
     pub lookup: Lookup,
     /// Sends them again.
     pub redriver: Redriver,
+    /// Reads the events in them.
+    pub events: Arc<EventCodec>,
+    /// What became of those that were sent again.
+    pub processed: Processed,
 }
 
-impl View {
-    /// Of an empty store. Must be called inside of a runtime.
-    pub fn new(config: &Config, store: Store, partitions: usize, events: Arc<EventCodec>) -> Self {
-        let letters =
+impl Letters {
+    /// None is read yet. Must be called inside of a runtime.
+    pub fn new(config: &Config, view: &View, events: Arc<EventCodec>) -> Self {
+        let index =
             Index::new(config.settings.dead_letters.dlq_index_max, &config.settings.topics.order_topic);
-        let lookup = Lookup::new(letters.clone(), config.dead_letter_source.clone());
+        let lookup = Lookup::new(index.clone(), config.dead_letter_source.clone());
         let redriver = Redriver::new(
             config.clients.redriver.clone(),
             lookup.clone(),
             config.settings.topics.order_topic.clone(),
             events.clone(),
-            store.clone(),
+            view.store.clone(),
             config.settings.dead_letters.redrive_max_attempts,
         );
-        Self { store, processed: Processed::new(partitions), events, letters, lookup, redriver }
+        Self { index, lookup, redriver, events, processed: view.processed.clone() }
     }
 }
 
-/// Where the [`View`] will be.
-pub type ViewCell = Arc<OnceLock<View>>;
+/// Where the [`Letters`] will be when the boot is over.
+pub type LettersCell = Arc<OnceLock<Letters>>;
 
 /// Cheap to clone: handles only.
 #[derive(Clone)]
@@ -65,6 +63,7 @@ pub struct AppState {
     /// The topic of the dead letters.
     pub dead_letter_topic: Arc<str>,
     view: ViewCell,
+    letters: LettersCell,
     metrics: Arc<Registry>,
     stop: CancellationToken,
 }
@@ -74,6 +73,7 @@ impl AppState {
     pub fn new(
         config: &Config,
         view: ViewCell,
+        letters: LettersCell,
         status: Status,
         metrics: Registry,
         stop: CancellationToken,
@@ -84,6 +84,7 @@ impl AppState {
             status,
             dead_letter_topic: config.settings.dlq_topic.as_str().into(),
             view,
+            letters,
             metrics: Arc::new(metrics),
             stop,
         }
@@ -126,13 +127,9 @@ impl AppState {
     ///
     /// # Errors
     /// A 503 until they are read.
-    pub fn letters(&self) -> Result<&Index, Problem> {
-        let letters = &self.view()?.letters;
-        if letters.is_loaded() {
-            Ok(letters)
-        } else {
-            Err(Problem::not_ready("the dead letters are being read"))
-        }
+    pub fn letters(&self) -> Result<&Letters, Problem> {
+        let letters = self.letters.get().filter(|letters| letters.index.is_loaded());
+        letters.ok_or_else(|| Problem::not_ready("the dead letters are being read"))
     }
 
     /// What is known of an event, after at most `patience` or when it is `enough`. `None` if there is no such
@@ -146,7 +143,7 @@ impl AppState {
         patience: Option<Duration>,
         enough: impl Fn(&Known) -> bool,
     ) -> Result<Option<Known>, Problem> {
-        let View { store, processed, .. } = self.view()?;
+        let View { store, processed } = self.view()?;
         let index = usize::try_from(partition).ok().filter(|_| store.has_partition(partition));
         let Some(partition) = index else { return Ok(None) };
         self.restored(partition)?;

@@ -1,15 +1,20 @@
 //! The HTTP interface.
 
+mod api;
+pub mod asyncapi;
 mod dead_letter_view;
 mod dead_letters;
+pub mod error;
 mod event_outcome;
 mod health;
 mod order;
 mod order_ids;
 mod order_position;
+mod order_view;
 mod orders;
 mod pages;
 mod redrive;
+pub mod state;
 
 use axum::routing::get;
 use axum::{Json, Router};
@@ -19,8 +24,8 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{self, Api};
-use crate::state::AppState;
+use self::api::Api;
+use crate::http::state::AppState;
 
 /// The names under which an order id may come; the first is the canonical one.
 const ORDER_ID: &[&str] = &["orderId", "order_id"];

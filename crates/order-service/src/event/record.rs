@@ -8,10 +8,10 @@ use order_events::{EventCodec, OrderEvent, Place, Position, Reason, headers};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
-use crate::dead_letters::redrive_origin;
-use crate::event_key::EventKey;
-use crate::fold::{Incoming, OriginalHeader, OriginalRecord};
-use crate::outcome::Rejection;
+use crate::event::fold::{Incoming, OriginalHeader, OriginalRecord};
+use crate::event::key::EventKey;
+use crate::event::outcome::Rejection;
+use crate::event::redrive_origin;
 
 /// An event must be smaller than this, in bytes, as it is when it is not compressed. A state holds an order, a status of
 /// another event, and half a MiB of updates that wait: together less than the 4 MB of a record of the changelog.
@@ -44,7 +44,7 @@ pub(crate) fn read<'a, M: Message>(
     check_size(record.payload(), &event, codec).map_err(Unreadable::Rejected)?;
     let of_headers = readable(|| {
         let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
-        (key, record.headers().and_then(redrive_origin))
+        (key, record.headers().and_then(redrive_origin::of))
     });
     let (key, redriven_from) =
         of_headers.ok_or_else(|| Unreadable::Rejected(invalid("a header's name is not UTF-8")))?;

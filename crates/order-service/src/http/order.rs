@@ -9,9 +9,10 @@ use service_runtime::{Conditional, Fault, Prefer, Problem};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::{ORDER_ID, order_position};
-use crate::error;
-use crate::order_view::OrderView;
-use crate::state::{AppState, View};
+use crate::http::error;
+use crate::http::order_view::OrderView;
+use crate::http::state::AppState;
+use crate::view::View;
 
 /// The order's fields, and the same once more under `order`: clients look for them in either place.
 #[derive(Serialize, ToSchema)]
@@ -123,7 +124,7 @@ async fn answer<T: Serialize>(
 
 /// The order, and what of the log that shows: of its partition, or of all if there is no such order.
 fn find(state: &AppState, order_id: &OrderId) -> Result<(Vec<Place>, Option<CreateOrderPayload>), Problem> {
-    let View { store, processed, .. } = state.view()?;
+    let View { store, processed } = state.view()?;
     let own = store.partition_of(order_id.as_str());
     state.restored(own)?;
     // Before the store is read: it is at least that new then.

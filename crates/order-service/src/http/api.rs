@@ -6,7 +6,7 @@ use service_runtime::openapi;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Description;
 
-use crate::error::PROBLEMS;
+use crate::http::error::PROBLEMS;
 
 /// The part of the description that is not about one operation.
 #[derive(OpenApi)]

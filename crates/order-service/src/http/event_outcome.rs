@@ -9,9 +9,9 @@ use order_events::{EventReport, Place};
 use service_runtime::input::{Path, parse_whole_number};
 use service_runtime::{Fault, Prefer, Problem};
 
-use crate::error;
-use crate::processed::Known;
-use crate::state::AppState;
+use crate::http::error;
+use crate::http::state::AppState;
+use crate::view::processed::Known;
 
 /// What became of one event.
 #[utoipa::path(

@@ -19,9 +19,10 @@ use utoipa::ToSchema;
 
 use super::order_position::{self, PositionQuery};
 use super::pages::Page;
-use crate::error;
-use crate::state::{AppState, View};
-use crate::store::Store;
+use crate::http::error;
+use crate::http::state::AppState;
+use crate::view::View;
+use crate::view::store::Store;
 
 const TOPIC: &[&str] = &["topic", "topicName", "topic_name"];
 
@@ -64,7 +65,7 @@ pub(super) async fn all_order_ids(
         return Err(error::unknown_topic(&topic, &state.topic));
     }
     order_position::reach(&state, &places, prefer).await?;
-    let View { store, processed, .. } = state.restored_view()?;
+    let View { store, processed } = state.restored_view()?;
     // Before the first id is read: what is sent is at least that new.
     let position = order_position::header(&processed.reached());
     let applied = prefer.applied().filter(|_| !places.is_empty());

@@ -12,8 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::dead_letters::{self, Category, Found, Redrive};
-use crate::processed::Known;
-use crate::state::View;
+use crate::http::state::Letters;
+use crate::view::processed::Known;
 
 /// A page of the largest letters would take more memory than there is.
 const MAX_VALUE_IN_PAGE: usize = 16 << 10;
@@ -64,13 +64,13 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new(found: Vec<Found>, view: &View, limit: usize, offset: usize) -> Self {
+    pub(super) fn new(found: Vec<Found>, letters: &Letters, limit: usize, offset: usize) -> Self {
         let mut left = MAX_VALUES_OF_PAGE;
         let message = |found: Found| {
             let size = found.letter.value.as_ref().map_or(0, |value| value.len());
             let is_shown = size <= MAX_VALUE_IN_PAGE.min(left);
             left -= if is_shown { size } else { 0 };
-            Message::new(found, view, is_shown)
+            Message::new(found, letters, is_shown)
         };
         let messages: Vec<Message> = found.into_iter().map(message).collect();
         Self { count: messages.len(), messages, limit, offset }
@@ -152,11 +152,11 @@ pub(super) struct RedriveView {
 
 impl Message {
     /// A letter alone, with its value whatever the size.
-    pub(super) fn alone(found: Found, view: &View) -> Self {
-        Self::new(found, view, true)
+    pub(super) fn alone(found: Found, letters: &Letters) -> Self {
+        Self::new(found, letters, true)
     }
 
-    fn new(found: Found, view: &View, with_value: bool) -> Self {
+    fn new(found: Found, letters: &Letters, with_value: bool) -> Self {
         let Found { letter, redrive, dead_again } = found;
         let value = letter.value.as_deref().filter(|_| with_value);
         Self {
@@ -170,17 +170,17 @@ impl Message {
             original_partition: letter.partition,
             original_offset: letter.offset,
             original_value: value.map(|value| STANDARD.encode(value)),
-            event: view.events.decode(value).ok().map(Event::from),
+            event: letters.events.decode(value).ok().map(Event::from),
             dlq_offset: letter.dlq_offset,
-            redrive: redrive.map(|redrive| RedriveView::new(&redrive, dead_again, view)),
+            redrive: redrive.map(|redrive| RedriveView::new(&redrive, dead_again, letters)),
         }
     }
 }
 
 impl RedriveView {
-    fn new(redrive: &Redrive, dead_again: Option<i64>, view: &View) -> Self {
+    fn new(redrive: &Redrive, dead_again: Option<i64>, letters: &Letters) -> Self {
         let partition = usize::try_from(redrive.partition).unwrap_or(usize::MAX);
-        let known = view.processed.look(partition, redrive.offset);
+        let known = letters.processed.look(partition, redrive.offset);
         let known = known.unwrap_or(Known::Forgotten);
         let (outcome, reason) = known.outcome();
         Self {

@@ -13,9 +13,9 @@ use service_runtime::{Prefer, Problem};
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
-use crate::error;
-use crate::processed::Known;
-use crate::state::AppState;
+use crate::http::error;
+use crate::http::state::AppState;
+use crate::view::processed::Known;
 
 const NAMES: &[&str] = &["position"];
 

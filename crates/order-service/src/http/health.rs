@@ -7,8 +7,8 @@ use serde::Serialize;
 use service_runtime::Problem;
 use utoipa::ToSchema;
 
-use crate::state::AppState;
-use crate::status::{ObstacleReport, PartitionStatus};
+use crate::http::state::AppState;
+use crate::view::status::{ObstacleReport, PartitionStatus};
 
 /// How the service is.
 #[derive(Serialize, ToSchema)]

@@ -1,0 +1,9 @@
+//! What a record of the events topic holds, and what it does to its order: no Kafka client, no clock, no shared state.
+
+pub(crate) mod fold;
+#[cfg(test)]
+mod fold_and_model;
+pub(crate) mod key;
+pub(crate) mod outcome;
+pub(crate) mod record;
+pub(crate) mod redrive_origin;
