@@ -246,7 +246,11 @@ async fn an_update_is_not_given_up_while_its_create_waits_behind_a_failure() {
     orders.order(&elsewhere, |_| true).await;
     assert_eq!(orders.get(&format!("/order-details?orderId={late}")).await.status, 404);
     orders.order(&late, |order| order["status"] == "confirmed").await;
-    let letters = shown(&orders).await;
+    // It is listed once it is read back from its topic.
+    let letters = eventually("a letter is listed", async || {
+        Some(shown(&orders).await).filter(|letters| !letters.is_empty())
+    })
+    .await;
     assert_eq!(letters.keys().copied().collect::<Vec<_>>(), [(place.0.into(), place.1)]);
     assert_eq!(orders.metric("order_events_retried_total").await, Some(1.0));
 }
