@@ -5,6 +5,7 @@
 //! it to [`http`].
 
 pub mod changelog;
+mod clients;
 pub mod config;
 mod dead_letters;
 mod event;
@@ -14,6 +15,7 @@ pub mod http;
 mod mark;
 mod metrics;
 mod pipeline;
+pub mod settings;
 mod topics;
 pub mod view;
 mod writer;
@@ -34,11 +36,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::changelog::ChangelogCodec;
-use crate::config::{Config, TopicNames};
+use crate::config::Config;
 use crate::dead_letters::SourceError;
 use crate::http::state::{AppState, Letters, LettersCell};
 use crate::metrics::EventMetrics;
 use crate::pipeline::{Pipeline, PipelineError};
+use crate::settings::TopicNames;
 use crate::topics::{OrderTopics, Shape};
 use crate::view::status::{Obstacle, Status};
 use crate::view::store::Store;

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use order_service::config::{Config, Settings};
+use order_service::config::Config;
+use order_service::settings::Settings;
 use service_runtime::settings;
 
 /// For librdkafka's C code as well, which takes and gives back memory on different threads: with the system's

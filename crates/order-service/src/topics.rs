@@ -9,7 +9,8 @@ use order_events::topics::{TopicError, TopicSpec, Topics, check_partitions};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, TopicNames};
+use crate::config::Config;
+use crate::settings::TopicNames;
 use crate::view::status::{Obstacle, Status};
 
 /// How often the topics are looked at while the service runs.

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use order_events::ClientLog;
-use order_events::config::{KafkaConfig, PropertyError};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
@@ -27,8 +26,6 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// So much later than its time-out, a call of librdkafka is taken to never come back.
 const OVERTIME: Duration = Duration::from_millis(500);
 
-const TRANSACTIONAL_ID: &str = "transactional.id";
-
 /// Between two looks at what is still in flight: `poll` with a time-out spins, and `flush` sleeps for 100 ms.
 const DRAIN_INTERVAL: Duration = Duration::from_micros(100);
 
@@ -42,6 +39,9 @@ pub(crate) type Delivered = (usize, Mark);
 /// Of a record that nobody asks for.
 const NO_NUMBER: usize = usize::MAX;
 
+/// The property that makes a producer transactional.
+pub(crate) const TRANSACTIONAL_ID: &str = "transactional.id";
+
 /// Why a transaction did not go through.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -51,29 +51,6 @@ pub(crate) enum Failure {
     Unknown(KafkaError),
     /// The same, and librdkafka does not come back from a call: threads and queues of the producer stay.
     LeftBehind(KafkaError),
-}
-
-/// The settings of the producer.
-pub(crate) fn client_config(
-    kafka: &KafkaConfig,
-    transactional_id: Option<&str>,
-) -> Result<ClientConfig, PropertyError> {
-    let transactional_id = transactional_id.map(|id| (TRANSACTIONAL_ID, id));
-    // What is made of the largest event must fit.
-    let fixed = [("enable.idempotence", "true"), ("acks", "all"), ("message.max.bytes", "4000000")];
-    kafka.client(
-        &[
-            ("client.id", "order-service"),
-            ("linger.ms", "0"),
-            ("retry.backoff.ms", "2"),
-            ("retry.backoff.max.ms", "100"),
-            ("reconnect.backoff.max.ms", "500"),
-            ("queue.buffering.max.messages", "1000000"),
-            ("queue.buffering.max.kbytes", "262144"),
-            ("transaction.timeout.ms", "15000"),
-        ],
-        &fixed.into_iter().chain(transactional_id).collect::<Vec<_>>(),
-    )
 }
 
 /// A producer with a transactional id; or, for `at_least_once`, an idempotent one without transactions.

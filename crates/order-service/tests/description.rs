@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use order_service::config::Settings;
 use order_service::http::asyncapi;
 use order_service::http::error::PROBLEMS;
 use order_service::http::openapi;
+use order_service::settings::Settings;
 use service_runtime::{ProblemType, snapshot};
 
 fn docs(name: &str) -> PathBuf {

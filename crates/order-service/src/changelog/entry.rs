@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state_bytes;
 
-use crate::event::fold::OrderState;
+use crate::event::state::OrderState;
 
 /// The value of a record in the changelog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

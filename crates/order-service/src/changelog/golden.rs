@@ -4,8 +4,9 @@ use order_events::{CreateOrderPayload, OrderItem, Reason};
 use rdkafka::Message;
 
 use super::{Barrier, ChangelogEntry, Identity, Key, OrderState, OutcomeRun, OutcomeWindow, Progress};
-use crate::event::fold::{HeldUpdate, OriginalHeader, OriginalRecord, RememberedEvent};
 use crate::event::key::EventKey;
+use crate::event::original::{OriginalHeader, OriginalRecord};
+use crate::event::state::{HeldUpdate, RememberedEvent};
 use crate::golden::{Codecs, Line, lines};
 use crate::view::fates::{Fate, Outcomes};
 

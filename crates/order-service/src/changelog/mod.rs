@@ -14,7 +14,7 @@ pub use entry::{Barrier, ChangelogEntry, OutcomeRun, OutcomeWindow, Progress};
 pub use identity::Identity;
 pub use key::Key;
 
-pub use crate::event::fold::OrderState;
+pub use crate::event::state::OrderState;
 
 use order_events::codec::Codec;
 

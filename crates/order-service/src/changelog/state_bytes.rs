@@ -6,7 +6,8 @@
 
 use order_events::CreateOrderPayload;
 
-use crate::event::fold::{HeldUpdate, OrderState, OriginalRecord, RememberedEvent};
+use crate::event::original::OriginalRecord;
+use crate::event::state::{HeldUpdate, OrderState, RememberedEvent};
 
 /// Appends a state as the schema's field order has it.
 pub(super) fn order_state(state: &OrderState, out: &mut Vec<u8>) {
@@ -102,8 +103,8 @@ mod tests {
 
     use super::*;
     use crate::changelog::ChangelogEntry;
-    use crate::event::fold::OriginalHeader;
     use crate::event::key::EventKey;
+    use crate::event::original::OriginalHeader;
 
     prop_compose! {
         fn event()(key: [u8; 16], fingerprint: i64, offset: i64) -> RememberedEvent {

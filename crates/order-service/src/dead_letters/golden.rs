@@ -6,7 +6,7 @@ use rdkafka::message::Headers;
 
 use super::headers::{header, of_redriven};
 use super::{Category, DeadLetter, Filed, Redrive};
-use crate::event::fold::OriginalHeader;
+use crate::event::original::OriginalHeader;
 use crate::event::outcome::Rejection;
 use crate::event::record;
 use crate::golden::{Codecs, Line, lines, shown};

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use order_events::Place;
 
 use super::{Category, DeadLetter};
-use crate::event::fold::OriginalHeader;
+use crate::event::original::OriginalHeader;
 use crate::event::redrive_origin;
 
 const SPRING_TOPIC: &str = "kafka_dlt-original-topic";

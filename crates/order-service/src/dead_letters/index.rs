@@ -304,7 +304,11 @@ mod tests {
     use crate::dead_letters::{DeadLetter, headers};
     use crate::event::outcome::Rejection;
 
-    fn record(dlq_offset: i64, value: &[u8], headers: &[crate::event::fold::OriginalHeader]) -> OwnedMessage {
+    fn record(
+        dlq_offset: i64,
+        value: &[u8],
+        headers: &[crate::event::original::OriginalHeader],
+    ) -> OwnedMessage {
         let key = Some(format!("ORD-{}", dlq_offset % 2).into_bytes());
         let timestamp = Timestamp::CreateTime(1);
         let headers = Some(to_kafka(headers));

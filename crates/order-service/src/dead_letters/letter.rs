@@ -9,9 +9,10 @@ use rdkafka::message::{Header, OwnedHeaders};
 
 use super::Category;
 use super::headers::{self, Read};
-use crate::event::fold::{HeldUpdate, OriginalHeader};
+use crate::event::original::OriginalHeader;
 use crate::event::outcome::{Rejection, shortened};
 use crate::event::record;
+use crate::event::state::HeldUpdate;
 
 /// The most bytes of its record that a letter may have. What is added must fit as well into the 4 MB of a record of the
 /// dead letter topic.

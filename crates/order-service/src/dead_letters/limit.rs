@@ -269,7 +269,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::fold::OriginalHeader;
+    use crate::event::original::OriginalHeader;
     use crate::event::outcome::Rejection;
 
     fn limit(text: &str) -> Limit {

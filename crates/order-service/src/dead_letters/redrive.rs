@@ -6,7 +6,7 @@ use rdkafka::Message;
 use serde::{Deserialize, Serialize};
 
 use super::headers::{self, Read};
-use crate::event::fold::OriginalHeader;
+use crate::event::original::OriginalHeader;
 use crate::event::record;
 
 /// The headers of a note, and no others.

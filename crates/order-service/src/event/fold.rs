@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use order_events::{CreateOrderPayload, OrderEvent, Payload, Reason, Status};
-use serde::{Deserialize, Serialize};
 
-use crate::event::key::{EventKey, fingerprint};
-use crate::event::outcome::{Outcome, Rejection};
-use crate::event::redrive_origin;
+use super::key::{EventKey, fingerprint};
+use super::original::OriginalRecord;
+use super::outcome::{Outcome, Rejection};
+use super::state::{HeldUpdate, OrderState, RememberedEvent};
 
 /// How many events an order remembers; a copy of an older one would be taken for a new event. The CREATE is
 /// always remembered.
@@ -21,95 +21,6 @@ pub(crate) const MAX_HELD_BYTES: usize = 512 << 10;
 
 /// How many updates of one partition may wait in all; of a kilobyte each, 100 MB.
 pub(crate) const MAX_HELD_IN_ALL: usize = 100_000;
-
-/// What is known of one order id. As it is in the changelog: see `schemas/changelog.avsc`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OrderState {
-    /// The order, once its CREATE was applied; until then there are only held updates. Its `status` is the
-    /// current one.
-    pub order: Option<CreateOrderPayload>,
-    /// The timestamp of the last record that was applied, in milliseconds since 1970.
-    pub updated_at: i64,
-    /// The events that were applied, the oldest first.
-    pub applied: Vec<RememberedEvent>,
-    /// Updates that wait for the CREATE, in the order in which they came.
-    pub held: Vec<HeldUpdate>,
-}
-
-/// What is remembered of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RememberedEvent {
-    /// Knows a second copy.
-    pub key: EventKey,
-    /// Knows another event with the same id.
-    pub fingerprint: i64,
-    /// Where it is in the order's partition of the events topic; of an update that was a dead letter and was sent
-    /// again, where it was first.
-    pub offset: i64,
-}
-
-/// An update that came before its order's CREATE.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HeldUpdate {
-    /// The event, as it will be remembered.
-    pub event: RememberedEvent,
-    /// The status that it asks for.
-    pub status: String,
-    /// When it is given up, in milliseconds since 1970.
-    pub give_up_at: i64,
-    /// The record that it came in, should it have to be dead-lettered.
-    pub original: OriginalRecord,
-}
-
-impl HeldUpdate {
-    fn size(&self) -> usize {
-        self.status.len() + self.original.size()
-    }
-
-    /// Where the event is in its partition; of one that was sent again, where it was first.
-    fn first_offset(&self) -> i64 {
-        let origin = redrive_origin::of_copied(&self.original.headers).map(|place| place.offset);
-        origin.filter(|origin| *origin < self.event.offset).unwrap_or(self.event.offset)
-    }
-}
-
-/// A record as it came, but for its place and its key, which is the order id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OriginalRecord {
-    /// The bytes.
-    #[serde(with = "apache_avro::serde::bytes")]
-    pub value: Vec<u8>,
-    /// Milliseconds since 1970, -1 if it had none.
-    pub timestamp: i64,
-    /// In their order.
-    pub headers: Vec<OriginalHeader>,
-}
-
-impl OriginalRecord {
-    /// How many bytes it takes.
-    pub fn size(&self) -> usize {
-        self.value.len() + self.headers.iter().map(OriginalHeader::size).sum::<usize>()
-    }
-}
-
-/// One header of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OriginalHeader {
-    /// May come more than once.
-    pub name: String,
-    /// The bytes, if it has any.
-    #[serde(with = "apache_avro::serde::bytes_opt")]
-    pub value: Option<Vec<u8>>,
-}
-
-impl OriginalHeader {
-    /// The most bytes that it takes: those of its name, of its value, and of their lengths, five each in Kafka's format.
-    pub fn size(&self) -> usize {
-        self.name.len() + self.value.as_ref().map_or(0, Vec::len) + 10
-    }
-}
 
 /// An event, with what of its record matters to the fold.
 pub(crate) struct Incoming<'a> {
@@ -319,6 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::event::original::OriginalHeader;
 
     /// An event with this id comes when too many updates wait.
     const TOO_MANY: u8 = 99;

@@ -9,11 +9,11 @@ use order_events::{CreateOrderPayload, OrderEvent, OrderItem, Payload, Reason, U
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::event::fold::{
-    HeldUpdate, Incoming, OrderState, OriginalHeader, OriginalRecord, Rules, expire, fold,
-};
+use crate::event::fold::{Incoming, Rules, expire, fold};
 use crate::event::key::EventKey;
+use crate::event::original::{OriginalHeader, OriginalRecord};
 use crate::event::outcome::Outcome;
+use crate::event::state::{HeldUpdate, OrderState};
 
 const TOPIC: &str = "order-events";
 const GRACE: i64 = 2000;

@@ -4,6 +4,8 @@ pub(crate) mod fold;
 #[cfg(test)]
 mod fold_and_model;
 pub(crate) mod key;
+pub(crate) mod original;
 pub(crate) mod outcome;
 pub(crate) mod record;
 pub(crate) mod redrive_origin;
+pub(crate) mod state;

@@ -8,8 +8,9 @@ use order_events::{EventCodec, OrderEvent, Place, Position, Reason, headers};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
-use crate::event::fold::{Incoming, OriginalHeader, OriginalRecord};
+use crate::event::fold::Incoming;
 use crate::event::key::EventKey;
+use crate::event::original::{OriginalHeader, OriginalRecord};
 use crate::event::outcome::Rejection;
 use crate::event::redrive_origin;
 

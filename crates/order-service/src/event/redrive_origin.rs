@@ -5,7 +5,7 @@ use std::str;
 use order_events::Place;
 use rdkafka::message::Headers;
 
-use super::fold::OriginalHeader;
+use super::original::OriginalHeader;
 
 /// The header that says it, `<partition>:<offset>`; text. An update is not applied over a later one than that. Missing if the
 /// redrive was forced. The last one counts: a redrive adds it behind what a client sent.

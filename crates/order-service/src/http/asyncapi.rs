@@ -5,7 +5,7 @@ use order_events::{EventType, OrderEvent, headers};
 use serde_json::{Map, Value, json};
 
 use crate::changelog::ChangelogEntry;
-use crate::config::TopicNames;
+use crate::settings::TopicNames;
 
 /// The description of these topics, as order-service uses them.
 pub fn describe(topics: &TopicNames) -> Value {

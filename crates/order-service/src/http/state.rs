@@ -9,8 +9,9 @@ use prometheus_client::registry::Registry;
 use service_runtime::Problem;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, OrderSettings};
+use crate::config::Config;
 use crate::dead_letters::{Index, Lookup, Redriver};
+use crate::settings::OrderSettings;
 use crate::view::processed::{Known, Processed};
 use crate::view::status::Status;
 use crate::view::{View, ViewCell};

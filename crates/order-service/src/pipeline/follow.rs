@@ -19,8 +19,8 @@ use super::schemas::{NODES_PAUSE, NodesLag, Schemas};
 use super::tail::{News, Tail};
 use super::{FIRST_BACKOFF, Pipeline, PipelineError, Worker, number};
 use crate::changelog::{ChangelogEntry, Identity, Key};
-use crate::config::instance_of;
 use crate::mark::Mark;
+use crate::settings::instance_of;
 use crate::view::status::Obstacle;
 use crate::view::store::StateBytes;
 

@@ -32,11 +32,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use order_events::EventCodec;
-use order_events::config::{KafkaConfig, PropertyError};
 use order_events::permission::{self, NotAllowed};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::{ClientConfig, Message, TopicPartitionList};
+use rdkafka::{Message, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -51,12 +50,13 @@ use self::schemas::Schemas;
 use self::tail::Tail;
 pub(crate) use self::watch::watch;
 use crate::changelog::ChangelogCodec;
-use crate::config::{PipelineSettings, TopicNames, instance_of};
+use crate::clients::Clients;
 use crate::event::fold::Rules;
 use crate::metrics::EventMetrics;
+use crate::settings::{PipelineSettings, TopicNames};
 use crate::view::View;
 use crate::view::status::{Obstacle, Status};
-use crate::writer::{self, Writer};
+use crate::writer::Writer;
 
 /// How long the first poll of a turn waits for a record: what arrives ends the wait.
 const IDLE_POLL: Duration = Duration::from_millis(1);
@@ -82,96 +82,6 @@ const CONTEST_TIME: Duration = Duration::from_secs(30);
 
 /// The consumer of the events.
 type GroupConsumer = BaseConsumer<GroupContext>;
-
-/// The configurations of the pipeline's clients, each with what the guarantee rests on.
-#[derive(Clone)]
-pub struct Clients {
-    group: ClientConfig,
-    tail: ClientConfig,
-    kafka: KafkaConfig,
-    /// `None` without transactions.
-    transactional_id: Option<String>,
-    /// The configuration of the producer that sends dead letters again. All instances have one transactional id,
-    /// so that one of them does it at a time.
-    pub redriver: ClientConfig,
-}
-
-impl Clients {
-    /// Puts them together.
-    ///
-    /// # Errors
-    /// The user set a property that the guarantee rests on otherwise.
-    pub fn new(kafka: &KafkaConfig, group: &str, settings: &PipelineSettings) -> Result<Self, PropertyError> {
-        let transactional_id = settings.transactional_id(group);
-        writer::client_config(kafka, transactional_id.as_deref())?;
-        let redriver_id = transactional_id.as_ref().map(|_| format!("{group}/redrive"));
-        let mut redriver = writer::client_config(kafka, redriver_id.as_deref())?;
-        // What was compressed when it came must fit into the topic again.
-        if redriver.get("compression.type").is_none() {
-            redriver.set("compression.type", "zstd");
-        }
-        Ok(Self {
-            redriver,
-            group: group_config(kafka, group, settings)?,
-            tail: tail::client_config(kafka, group)?,
-            kafka: kafka.clone(),
-            transactional_id,
-        })
-    }
-
-    /// The configuration of a client that only asks.
-    pub fn watch(&self) -> ClientConfig {
-        self.kafka.plain_client(&[
-            ("client.id", "order-service-watch"),
-            ("reconnect.backoff.max.ms", "500"),
-            // Its answers are short: it is not to take a broker that hangs for all of them.
-            ("socket.timeout.ms", "3000"),
-        ])
-    }
-
-    /// The name of this instance that goes with its transactions: without `INSTANCE_ID`, a new one at each start.
-    pub fn instance(&self) -> Option<&str> {
-        self.transactional_id.as_deref().and_then(instance_of)
-    }
-
-    fn writer(&self, transactional_id: Option<&str>) -> Result<ClientConfig, PropertyError> {
-        writer::client_config(&self.kafka, transactional_id)
-    }
-}
-
-/// The settings of the group's consumer. `range` gives a partition to one member at a time and orphans none;
-/// a short session makes another instance take over soon; positions are explicit, so a position that is not
-/// in the log is an error and no reason to skip.
-fn group_config(
-    kafka: &KafkaConfig,
-    group: &str,
-    settings: &PipelineSettings,
-) -> Result<ClientConfig, PropertyError> {
-    let instance = settings.instance_id.as_deref().map(|id| ("group.instance.id", id));
-    let fixed = [
-        ("group.id", group),
-        ("partition.assignment.strategy", "range"),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("isolation.level", "read_committed"),
-        ("auto.offset.reset", "error"),
-        ("check.crcs", "false"),
-    ];
-    kafka.client(
-        &[
-            ("client.id", "order-service"),
-            ("session.timeout.ms", "6000"),
-            ("heartbeat.interval.ms", "500"),
-            ("fetch.wait.max.ms", "10"),
-            ("fetch.queue.backoff.ms", "2"),
-            ("reconnect.backoff.max.ms", "500"),
-            ("queued.max.messages.kbytes", "32768"),
-            // After this long the group gives partitions that were added, and who leads after a leader that hangs is known.
-            ("topic.metadata.refresh.interval.ms", "3000"),
-        ],
-        &fixed.into_iter().chain(instance).collect::<Vec<_>>(),
-    )
-}
 
 /// What the pipeline is made of.
 pub(crate) struct Pipeline {

@@ -14,9 +14,9 @@ use super::backlog::Backlog;
 use super::batch::PartitionBatch;
 use super::{GroupConsumer, PipelineError, Worker, number};
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Key, OutcomeWindow};
-use crate::config::Guarantee;
 use crate::dead_letters;
 use crate::mark::Mark;
+use crate::settings::Guarantee;
 use crate::view::store::StateBytes;
 use crate::writer::{Delivered, Failure, Writer};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use order_events::{OrderEvent, Payload};
 
-use crate::config::PipelineSettings;
+use crate::settings::PipelineSettings;
 
 /// A record whose processing failed.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use order_events::ClientLog;
-use order_events::config::{KafkaConfig, PropertyError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
@@ -12,34 +11,6 @@ use tracing::debug;
 
 /// How many records are taken before the pipeline looks at something else.
 const AT_ONCE: usize = 10_000;
-
-/// The settings of the consumer. It has no group: an instance reads what all others write.
-pub(super) fn client_config(kafka: &KafkaConfig, group: &str) -> Result<ClientConfig, PropertyError> {
-    kafka.client(
-        &[
-            ("client.id", "order-service-tail"),
-            ("fetch.wait.max.ms", "10"),
-            ("fetch.queue.backoff.ms", "2"),
-            ("reconnect.backoff.max.ms", "500"),
-            ("queued.max.messages.kbytes", "16384"),
-            // Who leads after a leader that hangs is known this long after the brokers know.
-            ("topic.metadata.refresh.interval.ms", "3000"),
-        ],
-        &[
-            // librdkafka wants a name, although nothing is committed under it.
-            ("group.id", group),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("enable.partition.eof", "true"),
-            ("isolation.level", "read_committed"),
-            ("auto.offset.reset", "error"),
-            // Of the leader: the end of a follower's log is an earlier one, and what is behind it is not restored.
-            ("client.rack", ""),
-            // See the module `damaged`.
-            ("check.crcs", "false"),
-        ],
-    )
-}
 
 /// What the follower has to tell.
 pub(super) enum News<'a> {

@@ -15,7 +15,7 @@ use order_events::partitioner::partition_of;
 use thiserror::Error;
 
 use crate::changelog::{ChangelogCodec, ChangelogEntry};
-use crate::event::fold::OrderState;
+use crate::event::state::OrderState;
 
 /// How many states are shown while the lock is held once; readers wait that long at the most.
 const SHOWN_AT_ONCE: usize = 512;
