@@ -11,7 +11,7 @@ UPGRADE_FROM ?= 1bc7a29
 
 # How many trials `make test-cluster` and `make test-network` have.
 TRIALS ?= 10
-# How many events a second these write straight into the topic. Two cores are busy from 2,000 on, and brokers slow to start.
+# How many events a second these write straight into the topic. 5,000 take all of two cores, so that brokers start slowly.
 EVENTS ?= 5000
 
 # Cargo keeps the dev profile's programs in a folder of another name.

@@ -96,8 +96,8 @@ const ALIASES: [(&str, &str); 10] = [
     ("auto.commit.enable", "enable.auto.commit"),
 ];
 
-/// For every client: a broker that has not answered for so long hangs, and another one is asked. librdkafka waits for 60 s,
-/// in which a client of a frozen leader does not learn who leads now. A broker's own session ends after 9 s.
+/// A broker that has not answered for so long is taken for hung, and another one is asked. librdkafka's default is 60 s: for
+/// that long, a client of a frozen leader would not learn of the new one. A broker's own session ends after 9 s.
 const SOCKET_TIMEOUT: (&str, &str) = ("socket.timeout.ms", "10000");
 
 fn canonical(name: String) -> String {

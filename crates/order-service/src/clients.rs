@@ -6,6 +6,12 @@ use rdkafka::ClientConfig;
 use crate::settings::{PipelineSettings, instance_of};
 use crate::writer::TRANSACTIONAL_ID;
 
+const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
+
+/// How much comes in one answer at the most, so that it comes within `socket.timeout.ms` from brokers that are far away: 7 Mbit/s
+/// are enough.
+const FETCH_MAX_BYTES: &str = "8388608";
+
 /// See the module.
 #[derive(Clone)]
 pub struct Clients {
@@ -46,12 +52,12 @@ impl Clients {
 
     /// The configuration of a client that only asks.
     pub fn watch(&self) -> ClientConfig {
-        self.kafka.plain_client(&[
-            ("client.id", "order-service-watch"),
-            ("reconnect.backoff.max.ms", "500"),
-            // Its answers are short: it is not to take a broker that hangs for all of them.
-            ("socket.timeout.ms", "3000"),
-        ])
+        let mut watch = self
+            .kafka
+            .plain_client(&[("client.id", "order-service-watch"), ("reconnect.backoff.max.ms", "500")]);
+        // Also over a user's value: its answers are short, and else one broker that hangs would look as if all were away.
+        watch.set(SOCKET_TIMEOUT, "3000");
+        watch
     }
 
     /// The name of this instance that goes with its transactions: without `INSTANCE_ID`, a new one at each start.
@@ -95,7 +101,8 @@ fn group_consumer(
             ("fetch.queue.backoff.ms", "2"),
             ("reconnect.backoff.max.ms", "500"),
             ("queued.max.messages.kbytes", "32768"),
-            // After this long the group gives partitions that were added, and who leads after a leader that hangs is known.
+            ("fetch.max.bytes", FETCH_MAX_BYTES),
+            // A leader that hangs ends no connection: only a look tells who leads now, and which partitions were added.
             ("topic.metadata.refresh.interval.ms", "3000"),
         ],
         &fixed.into_iter().chain(instance).collect::<Vec<_>>(),
@@ -111,7 +118,8 @@ fn tail(kafka: &KafkaConfig, group: &str) -> Result<ClientConfig, PropertyError>
             ("fetch.queue.backoff.ms", "2"),
             ("reconnect.backoff.max.ms", "500"),
             ("queued.max.messages.kbytes", "16384"),
-            // Who leads after a leader that hangs is known this long after the brokers know.
+            ("fetch.max.bytes", FETCH_MAX_BYTES),
+            // As that of the events.
             ("topic.metadata.refresh.interval.ms", "3000"),
         ],
         &[
@@ -135,7 +143,7 @@ fn producer(kafka: &KafkaConfig, transactional_id: Option<&str>) -> Result<Clien
     let transactional_id = transactional_id.map(|id| (TRANSACTIONAL_ID, id));
     // What is made of the largest event must fit.
     let fixed = [("enable.idempotence", "true"), ("acks", "all"), ("message.max.bytes", "4000000")];
-    kafka.client(
+    let mut producer = kafka.client(
         &[
             ("client.id", "order-service"),
             ("linger.ms", "0"),
@@ -147,5 +155,58 @@ fn producer(kafka: &KafkaConfig, transactional_id: Option<&str>) -> Result<Clien
             ("transaction.timeout.ms", "15000"),
         ],
         &fixed.into_iter().chain(transactional_id).collect::<Vec<_>>(),
-    )
+    )?;
+    fit_socket_timeout(&mut producer);
+    Ok(producer)
+}
+
+/// For a producer with transactions, librdkafka refuses a `socket.timeout.ms` of more than `transaction.timeout.ms` and 100
+/// ms. It gets what librdkafka would choose by itself.
+fn fit_socket_timeout(producer: &mut ClientConfig) {
+    let number = |name: &str| producer.get(name).and_then(|value| value.parse::<u64>().ok());
+    let (socket, transaction) = (number(SOCKET_TIMEOUT), number("transaction.timeout.ms"));
+    let (Some(socket), Some(transaction)) = (socket, transaction) else { return };
+    if producer.get(TRANSACTIONAL_ID).is_some() {
+        let most = transaction.saturating_sub(100).max(900);
+        producer.set(SOCKET_TIMEOUT, socket.min(most).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use order_events::config::KafkaArgs;
+    use rdkafka::producer::BaseProducer;
+
+    use super::*;
+
+    fn kafka(properties: &[(&str, &str)]) -> KafkaConfig {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let args = KafkaArgs {
+            kafka_bootstrap_servers: "localhost:9092".to_owned(),
+            kafka_properties: properties.iter().map(owned).collect(),
+        };
+        KafkaConfig::new(&args, std::iter::empty()).unwrap()
+    }
+
+    #[test]
+    fn no_client_waits_for_a_broker_that_hangs_as_long_as_librdkafka_would() {
+        let kafka = kafka(&[]);
+        let of = |config: &ClientConfig| config.get(SOCKET_TIMEOUT).unwrap().to_owned();
+        assert_eq!(of(&tail(&kafka, "group").unwrap()), "10000");
+        assert_eq!(of(&producer(&kafka, Some("id")).unwrap()), "10000");
+        assert_eq!(of(&producer(&kafka, None).unwrap()), "10000");
+    }
+
+    #[test]
+    fn a_producer_can_be_made_whatever_time_the_user_gives_sockets_and_transactions() {
+        for (properties, expected) in [
+            (&[(SOCKET_TIMEOUT, "60000")][..], "14900"),
+            (&[("transaction.timeout.ms", "5000")], "4900"),
+            (&[(SOCKET_TIMEOUT, "2000")], "2000"),
+        ] {
+            let config = producer(&kafka(properties), Some("id")).unwrap();
+            assert_eq!(config.get(SOCKET_TIMEOUT), Some(expected));
+            config.create::<BaseProducer>().unwrap();
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Where an event was first that was sent again.
+//! The first place of an event that was sent again.
 
 use std::str;
 
@@ -7,17 +7,17 @@ use rdkafka::message::Headers;
 
 use super::original::OriginalHeader;
 
-/// The header that says it, `<partition>:<offset>`; text. An update is not applied over a later one than that. Missing if the
-/// redrive was forced. The last one counts: a redrive adds it behind what a client sent.
+/// The header that says it, `<partition>:<offset>`; text. An update is not applied over a later one than that. Missing if
+/// the redrive was forced. The last one counts: a redrive adds it behind what a client sent.
 pub(crate) const HEADER: &str = "dlq-redrive-origin";
 
-/// As a record's headers say.
+/// From the headers of a record.
 pub(crate) fn of(headers: &impl Headers) -> Option<Place> {
     let last = headers.iter().filter(|header| header.key == HEADER).last()?;
     parsed(last.value?)
 }
 
-/// As the headers of a record say that was copied.
+/// From the headers of a copied record.
 pub(crate) fn of_copied(headers: &[OriginalHeader]) -> Option<Place> {
     let last = headers.iter().rfind(|header| header.name == HEADER)?;
     parsed(last.value.as_deref()?)
