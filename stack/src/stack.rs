@@ -141,9 +141,9 @@ impl Stack {
     /// # Errors
     /// [`StackError::NotMoved`].
     pub fn move_leader(&self, topic: &str, partition: i32, to: i32) -> Result<(), StackError> {
-        let moved = self.port_of(to).and_then(|port| broker::move_leader(port, topic, partition, to));
-        let (topic, to) = (topic.to_owned(), vec![to]);
-        moved.map_err(|reason| StackError::NotMoved { what: "the leader", topic, partition, to, reason })
+        self.move_to("the leader", topic, partition, &[to], |port| {
+            broker::move_leader(port, topic, partition, to)
+        })
     }
 
     /// Puts the replicas of a partition on the brokers with these node ids, of which the first becomes the preferred
@@ -152,10 +152,25 @@ impl Stack {
     /// # Errors
     /// [`StackError::NotMoved`].
     pub fn place(&self, topic: &str, partition: i32, on: &[i32]) -> Result<(), StackError> {
-        let port = on.iter().try_fold(0, |_, id| self.port_of(*id));
-        let moved = port.and_then(|port| broker::place(port, topic, partition, on));
-        let (topic, to) = (topic.to_owned(), on.to_vec());
-        moved.map_err(|reason| StackError::NotMoved { what: "the replicas", topic, partition, to, reason })
+        self.move_to("the replicas", topic, partition, on, |port| broker::place(port, topic, partition, on))
+    }
+
+    /// Has the first of these brokers asked, at its port, once all of them are known.
+    fn move_to(
+        &self,
+        what: &'static str,
+        topic: &str,
+        partition: i32,
+        to: &[i32],
+        ask: impl FnOnce(u16) -> Result<(), String>,
+    ) -> Result<(), StackError> {
+        let ports: Result<Vec<u16>, String> = to.iter().map(|id| self.port_of(*id)).collect();
+        let moved = ports.and_then(|ports| match ports.first() {
+            Some(port) => ask(*port),
+            None => Err("no broker is named".to_owned()),
+        });
+        let (topic, to) = (topic.to_owned(), to.to_vec());
+        moved.map_err(|reason| StackError::NotMoved { what, topic, partition, to, reason })
     }
 
     fn port_of(&self, id: i32) -> Result<u16, String> {

@@ -136,23 +136,14 @@ async fn happen(world: &World, fault: Fault) {
             take_away(world, &[leader], how).await;
         }
         Fault::Two(how) => take_away(world, &[0, 1], how).await,
-        Fault::RollingRestart => {
-            for (index, broker) in world.stack().brokers().iter().enumerate() {
-                How::Stop.begin(broker);
-                How::Stop.end(broker);
-                world.brokers_ready(&[index]);
-                world.replicas_in_sync().await;
-            }
-        }
+        Fault::RollingRestart => world.restart_brokers_in_turn().await,
     }
 }
 
 async fn take_away(world: &World, indices: &[usize], how: How) {
-    let brokers = || indices.iter().map(|index| &world.stack().brokers()[*index]);
-    brokers().for_each(|broker| how.begin(broker));
+    world.break_brokers(indices, how);
     sleep(if how == How::Freeze { HANGS } else { AWAY }).await;
-    brokers().for_each(|broker| how.end(broker));
-    world.brokers_ready(indices);
+    world.mend_brokers(indices, how);
 }
 
 /// Who writes and reads.

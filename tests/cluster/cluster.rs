@@ -39,15 +39,15 @@ pub(crate) struct Cluster {
     relay: Relay,
     sightings: Vec<Sightings>,
     /// Instances that ended by themselves, and faults that did nothing.
-    ended: Findings,
+    found: Findings,
 }
 
 impl Cluster {
     /// Starts the instances. The load must run.
     pub(crate) async fn begin(mut trial: Trial, proxy: Proxy) -> Self {
         let relay = trial.relay();
-        let (sightings, ended) = (Vec::new(), Findings::default());
-        let mut cluster = Self { trial, proxy, members: Vec::new(), relay, sightings, ended };
+        let (sightings, found) = (Vec::new(), Findings::default());
+        let mut cluster = Self { trial, proxy, members: Vec::new(), relay, sightings, found };
         for number in 0..INSTANCES {
             cluster.join(format!("instance-{number}")).await;
         }
@@ -62,27 +62,21 @@ impl Cluster {
         match fault {
             Fault::Broker { leads, how, hold, instance } => {
                 let broker = self.leader_of(*leads);
-                self.break_brokers(&[broker], *how);
+                self.trial.world.break_brokers(&[broker], *how);
                 if let Some(end) = instance {
                     self.end_instances(1, *end).await;
                 }
                 sleep(*hold).await;
-                self.mend_brokers(&[broker], *how);
+                self.trial.world.mend_brokers(&[broker], *how);
             }
             Fault::TwoBrokers { how, hold } => {
                 let first = self.trial.chance.random_range(0..3);
                 let brokers = [first, (first + 1) % 3];
-                self.break_brokers(&brokers, *how);
+                self.trial.world.break_brokers(&brokers, *how);
                 sleep(*hold).await;
-                self.mend_brokers(&brokers, *how);
+                self.trial.world.mend_brokers(&brokers, *how);
             }
-            Fault::RollingRestart => {
-                for broker in 0..3 {
-                    self.break_brokers(&[broker], How::Stop);
-                    self.mend_brokers(&[broker], How::Stop);
-                    self.trial.world.replicas_in_sync().await;
-                }
-            }
+            Fault::RollingRestart => self.trial.world.restart_brokers_in_turn().await,
             Fault::MoveLeaders { log, times } => {
                 for _ in 0..*times {
                     self.move_leader(*log);
@@ -94,8 +88,8 @@ impl Cluster {
             Fault::TwoInstances(end) => self.end_instances(2, *end).await,
             Fault::Network { leads, cut, hold } => {
                 let broker = self.leader_of(*leads);
-                let found = network::suffer(self.trial.world.stack(), broker, *cut, *hold).await;
-                self.ended.extend(found);
+                let found = network::suffer(&self.trial.world, broker, *cut, *hold).await;
+                self.found.extend(found);
             }
         }
     }
@@ -110,7 +104,7 @@ impl Cluster {
         }
         self.sightings.push(self.relay.end().await);
         self.trial.end_load().await;
-        (self.trial, services, self.sightings, self.ended)
+        (self.trial, services, self.sightings, self.found)
     }
 
     /// An instance that has ended by itself is noted, and comes back.
@@ -126,7 +120,7 @@ impl Cluster {
                 .rfind(|line| line.contains("ERROR") || line.contains("error"))
                 .unwrap_or_default();
             let what = format!("{}: {last}", member.service.log_path().display());
-            self.ended.add(Class::ProcessEnded, what);
+            self.found.add(Class::ProcessEnded, what);
             self.relay.leave(&member.service);
             self.sightings.push(member.watch.end().await);
             self.join(member.name).await;
@@ -176,19 +170,6 @@ impl Cluster {
         }
     }
 
-    fn break_brokers(&self, indices: &[usize], how: How) {
-        for index in indices {
-            how.begin(&self.trial.world.stack().brokers()[*index]);
-        }
-    }
-
-    fn mend_brokers(&self, indices: &[usize], how: How) {
-        for index in indices {
-            how.end(&self.trial.world.stack().brokers()[*index]);
-        }
-        self.trial.world.brokers_ready(indices);
-    }
-
     /// The first partition of the changelog needs a broker that is away; the others do without it.
     async fn below_min_isr(&mut self, hold: Duration) {
         let away = self.trial.chance.random_range(0..3);
@@ -198,9 +179,9 @@ impl Cluster {
         let changelog = self.trial.world.changelog();
         changelog.configure("min.insync.replicas", "3").await;
         let away = [away.cast_unsigned() as usize];
-        self.break_brokers(&away, How::Kill);
+        self.trial.world.break_brokers(&away, How::Kill);
         sleep(hold).await;
-        self.mend_brokers(&away, How::Kill);
+        self.trial.world.mend_brokers(&away, How::Kill);
         changelog.configure("min.insync.replicas", "2").await;
         self.trial.world.replicas_in_sync().await;
         self.place_others_of_changelog(&[1, 2, 3]);
@@ -218,7 +199,7 @@ impl Cluster {
         let mut held = self.proxy.hold(WRITER, Api::EndTxn);
         match timeout(PATIENCE, held.reached()).await {
             Ok(()) => sleep(hold).await,
-            Err(_) => self.ended.add(Class::Unseen, format!("no transaction ended within {PATIENCE:?}")),
+            Err(_) => self.found.add(Class::Unseen, format!("no transaction ended within {PATIENCE:?}")),
         }
         // Dropped, it passes.
     }

@@ -19,7 +19,7 @@ use std::{env, fs};
 
 use end_to_end_tests::checker::{Class, Findings};
 use end_to_end_tests::{World, until};
-use local_stack::{Server, Stack};
+use local_stack::Server;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use tokio::task::block_in_place;
@@ -47,8 +47,6 @@ const TABLE: &str = "table inet cluster {
 }
 ";
 
-/// For a broker that finds its peers again on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Brokers speak several times a second. A cut that has lost nothing so long after it should have ended does nothing.
 const SPEAKING: Duration = Duration::from_secs(10);
 
@@ -157,22 +155,17 @@ fn set_up() -> Result<(), String> {
 
 /// Cuts, around the broker with this index, waits and mends, until all brokers are ready again. Finds a cut that has lost
 /// nothing.
-pub(crate) async fn suffer(stack: &Stack, around: usize, cut: Cut, hold: Duration) -> Findings {
-    let before = lost();
-    set_rules(&cut.rules(around, stack.brokers()));
+pub(crate) async fn suffer(world: &World, around: usize, cut: Cut, hold: Duration) -> Findings {
+    let (brokers, before) = (world.stack().brokers(), lost());
+    set_rules(&cut.rules(around, brokers));
     sleep(hold).await;
     let has_lost = until(SPEAKING, async || (lost() > before).then_some(())).await;
     set_rules("");
-    for broker in stack.brokers() {
-        block_in_place(|| broker.wait_ready(PATIENCE)).unwrap();
-    }
+    world.brokers_ready(&[0, 1, 2]);
     let mut findings = Findings::default();
     if has_lost.is_none() {
-        let what = format!(
-            "{cut:?} around {} has lost no packet in {:?}",
-            stack.brokers()[around].name(),
-            hold + SPEAKING
-        );
+        let what =
+            format!("{cut:?} around {} has lost no packet in {:?}", brokers[around].name(), hold + SPEAKING);
         findings.add(Class::Wrong, what);
     }
     findings

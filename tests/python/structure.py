@@ -39,7 +39,9 @@ def imports(text, own):
         head = statement.split("{")[0].rstrip(":").replace(" ", "").split("::")
         heads = [head]
         if "{" in statement:
-            inner = re.sub(r"\{[^{}]*\}", "", statement.split("{", 1)[1].rstrip("} \n"))
+            inner = statement[statement.index("{") + 1 : statement.rindex("}")]
+            while "{" in inner:
+                inner = re.sub(r"\{[^{}]*\}", "", inner)
             heads = [head + [name.strip().split("::")[0]] for name in inner.split(",") if name.strip()]
         for path in heads:
             path = [name for name in path if name]

@@ -1,4 +1,4 @@
-//! What happens to brokers, and whom it is to happen to.
+//! What happens to brokers, and to which one.
 
 use local_stack::Server;
 use tokio::task::block_in_place;
@@ -37,7 +37,7 @@ pub enum How {
 
 impl How {
     /// Takes the broker away.
-    pub fn begin(self, broker: &Server) {
+    fn begin(self, broker: &Server) {
         match self {
             Self::Kill => block_in_place(|| broker.kill()).unwrap(),
             Self::Stop => block_in_place(|| broker.stop()).unwrap(),
@@ -47,7 +47,7 @@ impl How {
     }
 
     /// Gives it back, without waiting until it is ready.
-    pub fn end(self, broker: &Server) {
+    fn end(self, broker: &Server) {
         match self {
             Self::Kill | Self::Stop => block_in_place(|| broker.start()).unwrap(),
             Self::Freeze => broker.resume().unwrap(),
@@ -72,6 +72,26 @@ impl World {
     pub fn leader_of(&self, log: Log) -> Option<usize> {
         let leader = block_in_place(|| self.log(log).leader(0))?;
         usize::try_from(leader - 1).ok()
+    }
+
+    /// Takes brokers away, by their indices.
+    pub fn break_brokers(&self, indices: &[usize], how: How) {
+        indices.iter().for_each(|index| how.begin(&self.stack().brokers()[*index]));
+    }
+
+    /// Gives them back, and waits until they are ready.
+    pub fn mend_brokers(&self, indices: &[usize], how: How) {
+        indices.iter().for_each(|index| how.end(&self.stack().brokers()[*index]));
+        self.brokers_ready(indices);
+    }
+
+    /// Restarts all brokers, the next once all replicas are in sync.
+    pub async fn restart_brokers_in_turn(&self) {
+        for index in 0..self.stack().brokers().len() {
+            self.break_brokers(&[index], How::Stop);
+            self.mend_brokers(&[index], How::Stop);
+            self.replicas_in_sync().await;
+        }
     }
 
     /// Waits until these brokers are ready.

@@ -96,9 +96,11 @@ const ALIASES: [(&str, &str); 10] = [
     ("auto.commit.enable", "enable.auto.commit"),
 ];
 
-/// A broker that has not answered for so long is taken for hung, and another one is asked. librdkafka's default is 60 s: for
-/// that long, a client of a frozen leader would not learn of the new one. A broker's own session ends after 9 s.
-const SOCKET_TIMEOUT: (&str, &str) = ("socket.timeout.ms", "10000");
+/// The property that says how long a client waits for an answer before it takes the broker for hung, and asks another one.
+pub const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
+/// librdkafka's default is 60 s: for that long, a client of a frozen leader would not learn of the new one. A broker's own
+/// session ends after 9 s.
+const SOCKET_TIMEOUT_MS: &str = "10000";
 
 fn canonical(name: String) -> String {
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, canonical)| (*canonical).to_owned())
@@ -194,7 +196,7 @@ impl KafkaConfig {
     pub fn plain_client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.bootstrap_servers);
-        for (name, value) in [SOCKET_TIMEOUT].iter().chain(defaults) {
+        for (name, value) in [(SOCKET_TIMEOUT, SOCKET_TIMEOUT_MS)].iter().chain(defaults) {
             client.set(*name, *value);
         }
         for (name, user) in &self.properties {
@@ -224,7 +226,20 @@ impl KafkaConfig {
             }
             client.set(*name, *needed);
         }
+        fit_socket_timeout(&mut client);
         Ok(client)
+    }
+}
+
+/// For a producer with transactions, librdkafka refuses a `socket.timeout.ms` of more than `transaction.timeout.ms` and 100
+/// ms. It gets what librdkafka would choose by itself.
+fn fit_socket_timeout(client: &mut ClientConfig) {
+    let number = |name: &str| client.get(name).and_then(|value| value.parse::<u64>().ok());
+    let (socket, transaction) = (number(SOCKET_TIMEOUT), number("transaction.timeout.ms"));
+    let (Some(socket), Some(transaction)) = (socket, transaction) else { return };
+    if client.get("transactional.id").is_some() {
+        let most = transaction.saturating_sub(100).max(900);
+        client.set(SOCKET_TIMEOUT, socket.min(most).to_string());
     }
 }
 

@@ -1,15 +1,13 @@
 //! The configurations of the service's Kafka clients, each with what the guarantee rests on.
 
-use order_events::config::{KafkaConfig, PropertyError};
+use order_events::config::{KafkaConfig, PropertyError, SOCKET_TIMEOUT};
 use rdkafka::ClientConfig;
 
 use crate::settings::{PipelineSettings, instance_of};
 use crate::writer::TRANSACTIONAL_ID;
 
-const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
-
-/// How much comes in one answer at the most, so that it comes within `socket.timeout.ms` from brokers that are far away: 7 Mbit/s
-/// are enough.
+/// How much comes in one answer at the most, so that it comes within `socket.timeout.ms` from brokers that are far away:
+/// 7 Mbit/s are enough.
 const FETCH_MAX_BYTES: &str = "8388608";
 
 /// See the module.
@@ -55,7 +53,7 @@ impl Clients {
         let mut watch = self
             .kafka
             .plain_client(&[("client.id", "order-service-watch"), ("reconnect.backoff.max.ms", "500")]);
-        // Also over a user's value: its answers are short, and else one broker that hangs would look as if all were away.
+        // Also over a user's value: its answers are short, and else one hung broker would look like all.
         watch.set(SOCKET_TIMEOUT, "3000");
         watch
     }
@@ -143,7 +141,7 @@ fn producer(kafka: &KafkaConfig, transactional_id: Option<&str>) -> Result<Clien
     let transactional_id = transactional_id.map(|id| (TRANSACTIONAL_ID, id));
     // What is made of the largest event must fit.
     let fixed = [("enable.idempotence", "true"), ("acks", "all"), ("message.max.bytes", "4000000")];
-    let mut producer = kafka.client(
+    kafka.client(
         &[
             ("client.id", "order-service"),
             ("linger.ms", "0"),
@@ -155,21 +153,7 @@ fn producer(kafka: &KafkaConfig, transactional_id: Option<&str>) -> Result<Clien
             ("transaction.timeout.ms", "15000"),
         ],
         &fixed.into_iter().chain(transactional_id).collect::<Vec<_>>(),
-    )?;
-    fit_socket_timeout(&mut producer);
-    Ok(producer)
-}
-
-/// For a producer with transactions, librdkafka refuses a `socket.timeout.ms` of more than `transaction.timeout.ms` and 100
-/// ms. It gets what librdkafka would choose by itself.
-fn fit_socket_timeout(producer: &mut ClientConfig) {
-    let number = |name: &str| producer.get(name).and_then(|value| value.parse::<u64>().ok());
-    let (socket, transaction) = (number(SOCKET_TIMEOUT), number("transaction.timeout.ms"));
-    let (Some(socket), Some(transaction)) = (socket, transaction) else { return };
-    if producer.get(TRANSACTIONAL_ID).is_some() {
-        let most = transaction.saturating_sub(100).max(900);
-        producer.set(SOCKET_TIMEOUT, socket.min(most).to_string());
-    }
+    )
 }
 
 #[cfg(test)]

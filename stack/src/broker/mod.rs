@@ -1,7 +1,7 @@
 //! The Kafka broker.
 
 mod data;
-mod leader;
+mod placement;
 mod probe;
 mod settings;
 mod storage;
@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 pub(crate) use data::{check_brokers, check_readable};
-pub(crate) use leader::{move_leader, place};
+pub(crate) use placement::{move_leader, place};
 pub(crate) use probe::Probe;
 pub(crate) use settings::{Gated, Ports};
 pub(crate) use storage::prepare;

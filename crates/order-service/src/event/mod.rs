@@ -1,5 +1,5 @@
-//! What a record of the events topic holds, and what it does to its order. It reads rdkafka's records and talks to no broker;
-//! it has no clock and shares no state.
+//! What a record of the events topic holds, and what it does to its order. It reads rdkafka's records and talks
+//! to no broker; it has no clock and shares no state.
 
 pub(crate) mod fold;
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub(crate) fn place(port: u16, topic: &str, partition: i32, brokers: &[i32]) -> 
     wait_until(|_, replicas| sorted(replicas) == sorted(brokers), || look(&client, topic, partition))
 }
 
-/// Waits until the leader and the replicas are as they should be; or gives what they were last.
+/// Waits until the leader and the replicas are as they should be; or returns their last state.
 fn wait_until(
     is_done: impl Fn(i32, &[i32]) -> bool,
     look: impl Fn() -> Result<(i32, Vec<i32>), String>,
