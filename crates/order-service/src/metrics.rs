@@ -56,13 +56,9 @@ impl Counts {
             }
             Outcome::Duplicate | Outcome::DuplicateOf(_) => self.duplicate += 1,
             Outcome::Held => self.held += 1,
-            Outcome::DeadLettered(rejection) => self.dead_lettered(rejection.reason),
+            Outcome::DeadLettered(reason) => *self.dead_lettered.entry(*reason).or_default() += 1,
+            Outcome::Other(_) | Outcome::NoEvent => {}
         }
-    }
-
-    /// Counts a record that could not be processed.
-    pub(crate) fn dead_lettered(&mut self, reason: Reason) {
-        *self.dead_lettered.entry(reason).or_default() += 1;
     }
 
     /// Whether nothing was counted.

@@ -53,6 +53,43 @@ pub(crate) enum Failure {
     LeftBehind(KafkaError),
 }
 
+/// A record of a transaction.
+pub(crate) struct NewRecord<'a> {
+    /// Where it goes.
+    pub(crate) topic: &'a str,
+    /// Its partition there.
+    pub(crate) partition: i32,
+    pub(crate) key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: Option<OwnedHeaders>,
+    /// If it has a number, its place will be told under it.
+    pub(crate) number: Option<usize>,
+}
+
+/// What a transaction needs of a producer.
+pub(crate) trait TransactionWriter {
+    /// Begins a transaction.
+    fn begin(&self) -> Result<(), Failure>;
+
+    /// Queues one record of it.
+    fn send(&self, record: NewRecord<'_>) -> Result<(), KafkaError>;
+
+    /// Waits until every record is delivered. Before the offsets are sent: a record must not land behind a
+    /// successor's barrier.
+    fn drain(&self) -> Result<(), KafkaError>;
+
+    /// Waits as well; gives the numbered records.
+    fn delivered(&self) -> Result<Vec<Delivered>, KafkaError>;
+
+    /// Commits what was sent since [`begin`](Self::begin), with the consumed offsets if there are any. Without
+    /// transactions, the records are delivered when it returns, and the consumed offsets are the caller's business.
+    fn commit(&self, offsets: Option<(TopicPartitionList, ConsumerGroupMetadata)>) -> Result<(), Failure>;
+
+    /// Aborts the transaction after `error`.
+    fn give_up(&self, error: KafkaError) -> Failure;
+}
+
 /// A producer with a transactional id; or, for `at_least_once`, an idempotent one without transactions.
 pub(crate) struct Writer {
     producer: Arc<BaseProducer<Deliveries>>,
@@ -82,40 +119,6 @@ impl Writer {
         self.transactional
     }
 
-    /// Begins a transaction.
-    pub(crate) fn begin(&self) -> Result<(), Failure> {
-        self.deliveries().reset();
-        if !self.transactional {
-            return Ok(());
-        }
-        self.producer.begin_transaction().map_err(|error| self.give_up(error))
-    }
-
-    /// Commits what was sent since [`begin`](Self::begin), with the consumed offsets if there are
-    /// any. Without transactions, the records are delivered when it returns, and the consumed offsets are the caller's
-    /// business.
-    pub(crate) fn commit(
-        &self,
-        offsets: Option<(TopicPartitionList, ConsumerGroupMetadata)>,
-    ) -> Result<(), Failure> {
-        self.drain().map_err(|error| self.give_up(error))?;
-        if !self.transactional {
-            return Ok(());
-        }
-        if let Some((offsets, group)) = offsets {
-            self.send_offsets(offsets, group)?;
-        }
-        match self.producer.commit_transaction(COMMIT_TIMEOUT) {
-            Ok(()) => {
-                self.committed_at.set(Some(Instant::now()));
-                Ok(())
-            }
-            // Also a commit that timed out may come through yet, even into the next transaction of this producer
-            // (librdkafka#5423).
-            Err(error) => Err(Failure::Unknown(error)),
-        }
-    }
-
     /// Adds the consumed offsets to the transaction. librdkafka forgets the time-out of this call while it looks for
     /// the group's coordinator (librdkafka#5456), and looks for ever if that one was missing in the metadata for a
     /// moment (librdkafka#5511). So the call has a thread of its own. If it does not come back, the thread is left
@@ -142,19 +145,39 @@ impl Writer {
         }
     }
 
-    /// Queues one record of the transaction. If it has a number, its place will be told under it.
-    pub(crate) fn send(
-        &self,
-        topic: &str,
-        partition: Option<i32>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: Option<OwnedHeaders>,
-        number: Option<usize>,
-    ) -> Result<(), KafkaError> {
-        let opaque = number.unwrap_or(NO_NUMBER);
-        let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, opaque);
-        (record.partition, record.key, record.payload, record.headers) = (partition, key, value, headers);
+    /// Aborts the transaction, as far as the brokers answer; else the next producer with its id does.
+    pub(crate) fn abort(&self) {
+        let _ = self.give_up(KafkaError::Canceled);
+    }
+
+    /// Forgets what is not delivered. An abort waits for it, and only a poll takes it off the books.
+    fn purge(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.producer.context()
+    }
+}
+
+impl TransactionWriter for Writer {
+    fn begin(&self) -> Result<(), Failure> {
+        self.deliveries().reset();
+        if !self.transactional {
+            return Ok(());
+        }
+        self.producer.begin_transaction().map_err(|error| self.give_up(error))
+    }
+
+    fn send(&self, new: NewRecord<'_>) -> Result<(), KafkaError> {
+        let opaque = new.number.unwrap_or(NO_NUMBER);
+        let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(new.topic, opaque);
+        (record.partition, record.headers) = (Some(new.partition), new.headers);
+        (record.key, record.payload) = (new.key, new.value);
         let mut full_since = None;
         loop {
             match self.producer.send(record) {
@@ -171,15 +194,7 @@ impl Writer {
         }
     }
 
-    /// Waits until what was sent is delivered; gives the numbered records.
-    pub(crate) fn delivered(&self) -> Result<Vec<Delivered>, KafkaError> {
-        self.drain()?;
-        Ok(self.deliveries().take())
-    }
-
-    /// Waits until every record is delivered. Before the offsets are sent: a record must not land behind a
-    /// successor's barrier.
-    pub(crate) fn drain(&self) -> Result<(), KafkaError> {
+    fn drain(&self) -> Result<(), KafkaError> {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(Duration::ZERO);
@@ -199,8 +214,31 @@ impl Writer {
         }
     }
 
-    /// Aborts the transaction after `error`.
-    pub(crate) fn give_up(&self, error: KafkaError) -> Failure {
+    fn delivered(&self) -> Result<Vec<Delivered>, KafkaError> {
+        self.drain()?;
+        Ok(self.deliveries().take())
+    }
+
+    fn commit(&self, offsets: Option<(TopicPartitionList, ConsumerGroupMetadata)>) -> Result<(), Failure> {
+        self.drain().map_err(|error| self.give_up(error))?;
+        if !self.transactional {
+            return Ok(());
+        }
+        if let Some((offsets, group)) = offsets {
+            self.send_offsets(offsets, group)?;
+        }
+        match self.producer.commit_transaction(COMMIT_TIMEOUT) {
+            Ok(()) => {
+                self.committed_at.set(Some(Instant::now()));
+                Ok(())
+            }
+            // Also a commit that timed out may come through yet, even into the next transaction of this producer
+            // (librdkafka#5423).
+            Err(error) => Err(Failure::Unknown(error)),
+        }
+    }
+
+    fn give_up(&self, error: KafkaError) -> Failure {
         if is_fatal(&error) {
             return Failure::Unknown(error);
         }
@@ -212,24 +250,6 @@ impl Writer {
             Ok(()) => Failure::Aborted(error),
             Err(_) => Failure::Unknown(error),
         }
-    }
-
-    /// Aborts the transaction, as far as the brokers answer; else the next producer with its id does.
-    pub(crate) fn abort(&self) {
-        let _ = self.give_up(KafkaError::Canceled);
-    }
-
-    /// Forgets what is not delivered. An abort waits for it, and only a poll takes it off the books.
-    fn purge(&self) {
-        self.producer.purge(PurgeConfig::default().queue().inflight());
-        let deadline = Instant::now() + DRAIN_TIMEOUT;
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(Duration::ZERO);
-        }
-    }
-
-    fn deliveries(&self) -> &Deliveries {
-        self.producer.context()
     }
 }
 
@@ -326,7 +346,9 @@ mod tests {
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset("events", 0, Offset::Offset(1)).unwrap();
         writer.begin()?;
-        writer.send("changelog", Some(0), Some(b"key"), None, None, None).unwrap();
+        let (topic, key) = ("changelog", Some(b"key".as_slice()));
+        let record = NewRecord { topic, partition: 0, key, value: None, headers: None, number: None };
+        writer.send(record).unwrap();
         writer.commit(Some((offsets, group)))
     }
 

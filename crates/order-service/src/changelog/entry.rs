@@ -54,7 +54,7 @@ pub struct OutcomeRun {
     pub first: i64,
     /// How many.
     pub count: i32,
-    /// The name of a `Fate`.
+    /// The name of an `Outcome`.
     pub outcome: String,
 }
 

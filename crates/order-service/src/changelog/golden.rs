@@ -6,9 +6,10 @@ use rdkafka::Message;
 use super::{Barrier, ChangelogEntry, Identity, Key, OrderState, OutcomeRun, OutcomeWindow, Progress};
 use crate::event::key::EventKey;
 use crate::event::original::{OriginalHeader, OriginalRecord};
+use crate::event::outcome::Outcome;
 use crate::event::state::{HeldUpdate, RememberedEvent};
 use crate::golden::{Codecs, Line, lines};
-use crate::view::fates::{Fate, Outcomes};
+use crate::view::outcomes::Outcomes;
 
 fn remembered(id: &str, fingerprint: i64, offset: i64) -> RememberedEvent {
     RememberedEvent { key: EventKey::of(id), fingerprint, offset }
@@ -51,12 +52,16 @@ fn waiting() -> OrderState {
     OrderState { order: None, updated_at: 0, applied: Vec::new(), held: vec![held] }
 }
 
-/// One event of each fate, one after the other.
+/// One event of each outcome, one after the other.
 fn window() -> OutcomeWindow {
-    let reasons = Reason::ALL.into_iter().map(Fate::DeadLettered);
-    let fates = [Fate::Duplicate, Fate::Held, Fate::NoEvent].into_iter().chain(reasons);
-    let run = |(first, fate): (i64, Fate)| OutcomeRun { first, count: 1, outcome: fate.name().into_owned() };
-    let mut runs: Vec<OutcomeRun> = (8192..).zip(fates).map(run).collect();
+    let reasons = Reason::ALL.into_iter().map(Outcome::DeadLettered);
+    let became = [Outcome::Duplicate, Outcome::Held, Outcome::NoEvent].into_iter().chain(reasons);
+    let run = |(first, outcome): (i64, Outcome)| OutcomeRun {
+        first,
+        count: 1,
+        outcome: outcome.name().into_owned(),
+    };
+    let mut runs: Vec<OutcomeRun> = (8192..).zip(became).map(run).collect();
     runs.push(OutcomeRun { first: 9000, count: 100, outcome: "duplicate".to_owned() });
     OutcomeWindow { runs }
 }
@@ -72,7 +77,7 @@ fn set_1() -> Vec<Sample> {
         ("an update that waits", Key::Order("O-漢"), Some(ChangelogEntry::OrderState(waiting()))),
         ("nothing is known any more", Key::Order("O-3"), None),
         ("how far", Key::Progress, Some(ChangelogEntry::Progress(progress))),
-        ("every fate", Key::Outcomes(8192), Some(ChangelogEntry::OutcomeWindow(window()))),
+        ("every outcome", Key::Outcomes(8192), Some(ChangelogEntry::OutcomeWindow(window()))),
         ("all were applied", Key::Outcomes(4096), None),
         ("a takeover", Key::Barrier, Some(ChangelogEntry::Barrier(barrier))),
     ]
@@ -87,7 +92,7 @@ const COPY_OF_HELD: i64 = 8500;
 fn window_of_set_2() -> OutcomeWindow {
     let mut window = window();
     let copy =
-        OutcomeRun { first: COPY_OF_HELD, count: 1, outcome: Fate::DuplicateOf(HELD).name().into_owned() };
+        OutcomeRun { first: COPY_OF_HELD, count: 1, outcome: Outcome::DuplicateOf(HELD).name().into_owned() };
     window.runs.insert(window.runs.len() - 1, copy);
     window
 }
@@ -155,8 +160,8 @@ fn the_identity_of_set_2_is_read() {
 fn the_copy_of_set_2_has_the_fate_of_the_update_that_waits() {
     let mut outcomes = Outcomes::default();
     outcomes.load(8192, Some(&window_of_set_2()));
-    let fates = [COPY_OF_HELD - 1, COPY_OF_HELD, COPY_OF_HELD + 1].map(|offset| outcomes.get(offset));
-    assert_eq!(fates, [Some(Fate::Applied), Some(Fate::Held), Some(Fate::Applied)]);
+    let became = [COPY_OF_HELD - 1, COPY_OF_HELD, COPY_OF_HELD + 1].map(|offset| outcomes.get(offset));
+    assert_eq!(became, [Some(Outcome::APPLIED), Some(Outcome::Held), Some(Outcome::APPLIED)]);
 }
 
 #[test]
@@ -168,5 +173,8 @@ fn every_fate_of_set_1_is_known() {
     let names = "duplicate held no_event undecodable unknown_schema invalid_event duplicate_order unknown_order \
                  illegal_transition idempotency_conflict processing_failed";
     assert_eq!(known, names.split_whitespace().collect::<Vec<_>>());
-    assert_eq!([9099, 9100].map(|offset| outcomes.get(offset)), [Some(Fate::Duplicate), Some(Fate::Applied)]);
+    assert_eq!(
+        [9099, 9100].map(|offset| outcomes.get(offset)),
+        [Some(Outcome::Duplicate), Some(Outcome::APPLIED)]
+    );
 }

@@ -23,7 +23,7 @@ pub(crate) use self::category::Category;
 pub(crate) use self::follower::follow;
 pub(crate) use self::index::{Filter, Found, Index, Stats};
 pub(crate) use self::letter::{DeadLetter, Filed};
-pub(crate) use self::limit::{Change, Gate, Limit, PROBE, Tally, counts};
+pub(crate) use self::limit::{Change, Gate, Limit, PROBE, Stop, Tally, counts};
 pub(crate) use self::lookup::Lookup;
 pub(crate) use self::redrive::Redrive;
 pub(crate) use self::redriver::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};

@@ -6,7 +6,7 @@ use order_events::{CreateOrderPayload, OrderEvent, Payload, Reason, Status};
 
 use super::key::{EventKey, fingerprint};
 use super::original::OriginalRecord;
-use super::outcome::{Outcome, Rejection};
+use super::outcome::{Outcome, Rejection, Verdict};
 use super::state::{HeldUpdate, OrderState, RememberedEvent};
 
 /// How many events an order remembers; a copy of an older one would be taken for a new event. The CREATE is
@@ -54,10 +54,10 @@ pub struct Rules {
 pub(crate) struct Folded {
     /// What is known of the order now; `None` while nothing is.
     pub state: Option<OrderState>,
-    /// What became of the event.
-    pub outcome: Outcome,
+    /// What becomes of the event.
+    pub verdict: Verdict,
     /// What became of the updates that had waited for it. Empty but for a CREATE that had some waiting.
-    pub released: Vec<(HeldUpdate, Outcome)>,
+    pub released: Vec<(HeldUpdate, Verdict)>,
 }
 
 /// Applies `incoming` to what is known of its order. `now` is in milliseconds since 1970.
@@ -65,32 +65,32 @@ pub(crate) fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Ru
     let Incoming { event, key, offset, timestamp, redriven_from, may_wait, original } = incoming;
     let remembered = RememberedEvent { key, fingerprint: fingerprint(&event.payload), offset };
     if let Some((seen, copy)) = state.as_ref().and_then(|state| state.seen(key)) {
-        let outcome = if seen.fingerprint == remembered.fingerprint {
-            copy
+        let verdict = if seen.fingerprint == remembered.fingerprint {
+            Ok(copy)
         } else {
             reject(Reason::IdempotencyConflict, "another event with the same id was processed before")
         };
-        return Folded { state, outcome, released: Vec::new() };
+        return Folded { state, verdict, released: Vec::new() };
     }
     match event.payload {
         Payload::Create(create) => apply_create(state, create, timestamp, remembered, rules),
         Payload::Update(update) => match state {
             Some(state) if redriven_from.is_some_and(|from| state.has_update_after(from)) => {
                 let detail = "it was sent again, but a later update of the order was applied before it";
-                let outcome = reject(Reason::IllegalTransition, detail);
-                Folded { state: Some(state), outcome, released: Vec::new() }
+                let verdict = reject(Reason::IllegalTransition, detail);
+                Folded { state: Some(state), verdict, released: Vec::new() }
             }
             Some(mut state) if state.order.is_some() => {
                 let first = RememberedEvent { offset: redriven_from.unwrap_or(offset), ..remembered };
-                let outcome = change_status(&mut state, update.status, timestamp, first, rules);
-                Folded { state: Some(state), outcome, released: Vec::new() }
+                let verdict = change_status(&mut state, update.status, timestamp, first, rules);
+                Folded { state: Some(state), verdict, released: Vec::new() }
             }
             _ if !may_wait => {
-                let outcome = reject(
+                let verdict = reject(
                     Reason::UnknownOrder,
                     "the order does not exist, and too many other updates wait for theirs",
                 );
-                Folded { state, outcome, released: Vec::new() }
+                Folded { state, verdict, released: Vec::new() }
             }
             state => hold_update(state, update.status, remembered, original, rules, now),
         },
@@ -98,7 +98,7 @@ pub(crate) fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Ru
 }
 
 /// Gives up the updates whose time is over. Returns the state without them, and them.
-pub(crate) fn expire(mut state: OrderState, now: i64) -> (Option<OrderState>, Vec<(HeldUpdate, Outcome)>) {
+pub(crate) fn expire(mut state: OrderState, now: i64) -> (Option<OrderState>, Vec<(HeldUpdate, Verdict)>) {
     let given_up = state.held.extract_if(.., |held| held.give_up_at <= now).map(|held| {
         (held, reject(Reason::UnknownOrder, "no CREATE of the order came within the grace period"))
     });
@@ -141,8 +141,8 @@ fn apply_create(
     rules: &Rules,
 ) -> Folded {
     if state.as_ref().is_some_and(|state| state.order.is_some()) {
-        let outcome = reject(Reason::DuplicateOrder, "the order exists already");
-        return Folded { state, outcome, released: Vec::new() };
+        let verdict = reject(Reason::DuplicateOrder, "the order exists already");
+        return Folded { state, verdict, released: Vec::new() };
     }
     create.status = canonical(create.status);
     let mut held = state.map(|state| state.held).unwrap_or_default();
@@ -155,11 +155,11 @@ fn apply_create(
         .map(|held| {
             let (status, timestamp) = (held.status.clone(), held.original.timestamp);
             let first = RememberedEvent { offset: held.first_offset(), ..held.event };
-            let outcome = change_status(&mut state, status, timestamp, first, rules);
-            (held, outcome)
+            let verdict = change_status(&mut state, status, timestamp, first, rules);
+            (held, verdict)
         })
         .collect();
-    Folded { state: Some(state), outcome: Outcome::Applied { unusual: false }, released }
+    Folded { state: Some(state), verdict: Ok(Outcome::APPLIED), released }
 }
 
 /// Keeps an update for its order's CREATE.
@@ -176,13 +176,13 @@ fn hold_update(
     let held = HeldUpdate { event, status, give_up_at: now.saturating_add(grace), original: original() };
     let bytes = state.held.iter().chain([&held]).map(HeldUpdate::size).sum::<usize>();
     let is_full = state.held.len() >= MAX_HELD || bytes > MAX_HELD_BYTES;
-    let outcome = if is_full || rules.update_grace.is_zero() {
+    let verdict = if is_full || rules.update_grace.is_zero() {
         reject(Reason::UnknownOrder, "the order does not exist")
     } else {
         state.held.push(held);
-        Outcome::Held
+        Ok(Outcome::Held)
     };
-    Folded { state: state.or_nothing(), outcome, released: Vec::new() }
+    Folded { state: state.or_nothing(), verdict, released: Vec::new() }
 }
 
 /// Gives an order that exists a new status.
@@ -192,7 +192,7 @@ fn change_status(
     timestamp: i64,
     event: RememberedEvent,
     rules: &Rules,
-) -> Outcome {
+) -> Verdict {
     let Some(order) = &mut state.order else {
         return reject(Reason::UnknownOrder, "the order does not exist");
     };
@@ -200,12 +200,12 @@ fn change_status(
     let unusual = !is_usual(&order.status, &status);
     if unusual && rules.strict_transitions {
         let detail = format!("an order that is {} cannot become {status}", order.status);
-        return Outcome::DeadLettered(Rejection::new(Reason::IllegalTransition, detail));
+        return reject(Reason::IllegalTransition, detail);
     }
     order.status = status;
     state.updated_at = timestamp;
     state.remember(event);
-    Outcome::Applied { unusual }
+    Ok(Outcome::Applied { unusual })
 }
 
 /// A status in its canonical spelling; one that is unknown here stays as it is.
@@ -220,8 +220,8 @@ fn is_usual(from: &str, to: &str) -> bool {
     matches!((from.parse::<Status>(), to.parse::<Status>()), (Ok(from), Ok(to)) if from.may_become(to))
 }
 
-fn reject(reason: Reason, detail: &str) -> Outcome {
-    Outcome::DeadLettered(Rejection::new(reason, detail))
+fn reject(reason: Reason, detail: impl Into<String>) -> Verdict {
+    Err(Rejection::new(reason, detail))
 }
 
 #[cfg(test)]
@@ -237,7 +237,7 @@ mod tests {
 
     const LENIENT: Rules = Rules { strict_transitions: false, update_grace: Duration::from_secs(2) };
     const STRICT: Rules = Rules { strict_transitions: true, ..LENIENT };
-    const APPLIED: Outcome = Outcome::Applied { unusual: false };
+    const APPLIED: Outcome = Outcome::APPLIED;
 
     /// What an event is made of in these tests: an [`Incoming`] borrows.
     #[derive(Debug, Clone)]
@@ -302,8 +302,9 @@ mod tests {
             let offset = event.offset;
             let folded = fold_case(state, event, rules, now);
             state = folded.state;
-            outcomes.push((offset, folded.outcome));
-            outcomes.extend(folded.released.into_iter().map(|(held, outcome)| (held.event.offset, outcome)));
+            outcomes.push((offset, Outcome::of(&folded.verdict)));
+            let released = folded.released.iter();
+            outcomes.extend(released.map(|(held, verdict)| (held.event.offset, Outcome::of(verdict))));
         }
         (state, outcomes)
     }
@@ -314,7 +315,7 @@ mod tests {
 
     fn reason(outcome: &Outcome) -> Option<Reason> {
         match outcome {
-            Outcome::DeadLettered(rejection) => Some(rejection.reason),
+            Outcome::DeadLettered(reason) => Some(*reason),
             _ => None,
         }
     }
@@ -334,8 +335,7 @@ mod tests {
                 again(5, 13, "processing", 8),
             ],
         );
-        let rejected: Vec<_> =
-            outcomes.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::Applied { .. })).collect();
+        let rejected: Vec<_> = outcomes.iter().filter(|(_, outcome)| !outcome.is_applied()).collect();
         assert!(matches!(rejected.as_slice(), [(13, Outcome::DeadLettered(_))]), "{rejected:?}");
         assert_eq!(state.unwrap().order.unwrap().status, "shipped");
     }
@@ -378,7 +378,7 @@ mod tests {
                 original: &large,
             };
             let folded = fold(state, incoming, &LENIENT, 0);
-            assert_eq!(folded.outcome == Outcome::Held, offset < 2, "{offset}");
+            assert_eq!(folded.verdict == Ok(Outcome::Held), offset < 2, "{offset}");
             state = folded.state;
         }
     }
@@ -441,7 +441,7 @@ mod tests {
         let (state, given_up) = expire(state.unwrap(), 2000);
         assert_eq!(given_up.len(), 1);
         assert_eq!(given_up[0].0.event.offset, 0);
-        assert_eq!(reason(&given_up[0].1), Some(Reason::UnknownOrder));
+        assert_eq!(reason(&Outcome::of(&given_up[0].1)), Some(Reason::UnknownOrder));
         let (state, given_up) = expire(state.unwrap(), 2001);
         assert_eq!((state, given_up.len()), (None, 1));
     }
@@ -513,7 +513,7 @@ mod tests {
                 let applied = matches!(last, Some((_, Outcome::Applied { .. } | Outcome::Held)));
                 if applied {
                     let folded = fold_case(again, event, &rules, 0);
-                    prop_assert!(matches!(folded.outcome, Outcome::Duplicate | Outcome::DuplicateOf(_)));
+                    prop_assert!(matches!(folded.verdict, Ok(Outcome::Duplicate | Outcome::DuplicateOf(_))));
                     again = folded.state;
                 }
             }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::event::fold::{Incoming, Rules, expire, fold};
 use crate::event::key::EventKey;
 use crate::event::original::{OriginalHeader, OriginalRecord};
-use crate::event::outcome::Outcome;
+use crate::event::outcome::{Outcome, Verdict};
 use crate::event::state::{HeldUpdate, OrderState};
 
 const TOPIC: &str = "order-events";
@@ -85,13 +85,14 @@ fn order_id(order: usize) -> String {
     format!("ORD-{order}")
 }
 
-fn seen(outcome: &Outcome) -> Expected {
-    match outcome {
+fn seen(verdict: &Verdict) -> Expected {
+    match Outcome::of(verdict) {
         Outcome::Applied { .. } => Expected::Applied,
         Outcome::Duplicate => Expected::Duplicate,
-        Outcome::DuplicateOf(first) => Expected::CopyOf(*first),
+        Outcome::DuplicateOf(first) => Expected::CopyOf(first),
         Outcome::Held => Expected::Held,
-        Outcome::DeadLettered(rejection) => Expected::Letter(rejection.reason.as_str()),
+        Outcome::DeadLettered(reason) => Expected::Letter(reason.as_str()),
+        outcome @ (Outcome::Other(_) | Outcome::NoEvent) => panic!("no verdict of the fold: {outcome:?}"),
     }
 }
 
@@ -161,11 +162,11 @@ impl Pair {
         };
         let folded = fold(self.states[order].take(), incoming, &self.rules, self.now);
         self.states[order] = folded.state;
-        self.outcomes.insert(offset, seen(&folded.outcome));
+        self.outcomes.insert(offset, seen(&folded.verdict));
         self.end(folded.released);
     }
 
-    fn end(&mut self, ended: Vec<(HeldUpdate, Outcome)>) {
+    fn end(&mut self, ended: Vec<(HeldUpdate, Verdict)>) {
         self.outcomes.extend(ended.iter().map(|(held, outcome)| (held.event.offset, seen(outcome))));
     }
 

@@ -182,7 +182,7 @@ impl RedriveView {
         let partition = usize::try_from(redrive.partition).unwrap_or(usize::MAX);
         let known = letters.processed.look(partition, redrive.offset);
         let known = known.unwrap_or(Known::Forgotten);
-        let (outcome, reason) = known.outcome();
+        let (outcome, reason) = known.report();
         Self {
             attempt: redrive.attempt,
             at: redrive.at_text(),

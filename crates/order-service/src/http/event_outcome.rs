@@ -41,7 +41,7 @@ pub(super) async fn event_outcome(
     let place = place(&partition, &offset)?;
     let known = state.known(place, prefer.wait(), Known::is_final).await?;
     let known = known.ok_or_else(|| error::unknown_partition(&topic, place.partition))?;
-    let (outcome, reason) = known.outcome();
+    let (outcome, reason) = known.report();
     let Place { partition, offset } = place;
     let reason = reason.map(Cow::into_owned);
     let report = EventReport { topic, partition, offset, position: place.to_string(), outcome, reason };

@@ -1,98 +1,109 @@
-//! A batch: what its events make of their orders, before anything of it is written.
+//! A batch: what the records of one partition make of their orders, before anything of it is written.
 
 use std::collections::{BTreeMap, HashMap};
 
 use compact_str::CompactString;
+use order_events::Reason;
 use order_events::codec::EncodeError;
+use order_events::registry::SchemaId;
+use rdkafka::Message;
 
-use super::number;
+use super::grace::Timer;
+use super::retry::Retry;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Progress};
 use crate::dead_letters::{DeadLetter, Tally, counts};
 use crate::event::fold::{Incoming, Rules, expire, fold};
-use crate::event::outcome::{Outcome, Rejection};
+use crate::event::outcome::{Outcome, Rejection, Verdict};
 use crate::event::state::{HeldUpdate, OrderState};
 use crate::metrics::Counts;
-use crate::view::fates::{Fate, window_of};
+use crate::view::outcomes::window_of;
 use crate::view::store::{CorruptState, StateBytes, Store};
 
 /// What a batch does to one partition.
 pub(super) struct PartitionBatch {
-    pub(super) partition: usize,
+    /// The partition's number.
+    pub(super) number: i32,
     /// How far the partition is processed with this batch.
     pub(super) progress: Progress,
     /// The states that the batch has touched, over those of the store.
     overlay: HashMap<CompactString, Option<OrderState>>,
-    /// What became of events that were not simply applied.
-    pub(super) fates: Vec<(i64, Fate)>,
+    /// What became of events, but for those that were applied and had never waited.
+    pub(super) outcomes: Vec<(i64, Outcome)>,
     pub(super) letters: Vec<DeadLetter>,
     /// The time at which it is folded, in milliseconds since 1970.
-    pub(super) now: i64,
-    /// New held updates: when they are given up, and of which order.
-    pub(super) timers: Vec<(i64, CompactString)>,
+    now: i64,
+    /// New held updates.
+    pub(super) held: Vec<Timer>,
     pub(super) counts: Counts,
     /// How many records were taken, and how many letters count towards the limit on them.
     pub(super) tally: Tally,
     /// Up to which time held updates are given up with this batch, if any are.
-    pub(super) expired_until: Option<i64>,
+    pub(super) given_up_until: Option<i64>,
     /// Whether the progress is news even without any event.
-    pub(super) must_be_written: bool,
+    must_be_written: bool,
+    /// The schema that the record behind the batch waits for.
+    pub(super) waits_for: Option<SchemaId>,
+    /// The record whose processing failed.
+    pub(super) retry: Option<Retry>,
 }
 
 impl PartitionBatch {
-    pub(super) fn new(partition: usize, progress: Progress, now: i64) -> Self {
+    /// An empty one, behind this progress.
+    pub(super) fn new(number: i32, progress: Progress, must_be_written: bool, now: i64) -> Self {
         Self {
-            partition,
+            number,
             progress,
+            must_be_written,
             now,
             overlay: HashMap::new(),
-            fates: Vec::new(),
+            outcomes: Vec::new(),
             letters: Vec::new(),
-            timers: Vec::new(),
+            held: Vec::new(),
             counts: Counts::default(),
             tally: Tally::default(),
-            expired_until: None,
-            must_be_written: false,
+            given_up_until: None,
+            waits_for: None,
+            retry: None,
         }
     }
 
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        !self.must_be_written && self.overlay.is_empty() && self.fates.is_empty() && self.counts.is_empty()
+        !self.must_be_written && self.overlay.is_empty() && self.outcomes.is_empty() && self.counts.is_empty()
     }
 
-    /// Moves on to the record at `offset`. What lies between the last record and this one are marks of
-    /// transactions, which a consumer is not shown.
-    pub(super) fn advance(&mut self, offset: i64) {
-        self.fates.extend((self.progress.next_offset..offset).map(|gap| (gap, Fate::NoEvent)));
-        self.progress.next_offset = offset + 1;
-        self.tally.events += 1;
-    }
-
-    /// Folds an event. `letter` makes a dead letter of its record, should it be none that can be processed.
-    pub(super) fn fold(
+    /// Folds the event of `record`.
+    ///
+    /// # Errors
+    /// Memory is corrupt.
+    pub(super) fn add(
         &mut self,
         store: &Store,
-        incoming: Incoming<'_>,
         rules: &Rules,
-        letter: impl FnOnce(Rejection) -> DeadLetter,
+        record: &impl Message,
+        incoming: Incoming<'_>,
     ) -> Result<(), CorruptState> {
+        self.advance(record.offset());
         let order_id = CompactString::from(incoming.event.order_id.as_str());
         let offset = incoming.offset;
         let (touched, state) = self.take_state(store, &order_id)?;
         let folded = fold(state, incoming, rules, self.now);
-        let changed = matches!(folded.outcome, Outcome::Applied { .. } | Outcome::Held);
-        match folded.outcome {
-            Outcome::DeadLettered(rejection) => self.reject(offset, rejection, letter),
-            outcome => {
+        let changed = matches!(folded.verdict, Ok(Outcome::Applied { .. } | Outcome::Held));
+        match folded.verdict {
+            Err(rejection) => self.letter(offset, DeadLetter::of_record(record, rejection, 0, self.now)),
+            Ok(outcome) => {
                 if outcome == Outcome::Held {
                     let held = folded.state.iter().flat_map(|state| state.held.last());
-                    self.timers.extend(held.map(|held| (held.give_up_at, order_id.clone())));
+                    self.held.extend(held.map(|held| (held.give_up_at, order_id.clone())));
                 }
-                self.note(offset, &outcome);
+                self.counts.add(&outcome);
+                if !outcome.is_applied() {
+                    self.outcomes.push((offset, outcome));
+                }
             }
         }
-        for (held, outcome) in folded.released {
-            self.end_held(&order_id, held, outcome);
+        for (held, verdict) in folded.released {
+            self.end_held(&order_id, held, verdict);
         }
         if touched || changed {
             self.overlay.insert(order_id, folded.state);
@@ -100,78 +111,79 @@ impl PartitionBatch {
         Ok(())
     }
 
-    /// A record that is no event.
-    pub(super) fn reject(
-        &mut self,
-        offset: i64,
-        rejection: Rejection,
-        letter: impl FnOnce(Rejection) -> DeadLetter,
-    ) {
-        self.reject_uncounted(offset, rejection, letter);
-        self.tally.letters += u64::from(self.letters.last().is_some_and(counts));
+    /// Makes a dead letter of a record that holds no event that could be folded.
+    pub(super) fn reject(&mut self, record: &impl Message, rejection: Rejection) {
+        self.advance(record.offset());
+        self.letter(record.offset(), DeadLetter::of_record(record, rejection, 0, self.now));
     }
 
-    /// A record that fails because that was asked for: no sign of a bad deploy.
-    pub(super) fn reject_uncounted(
-        &mut self,
-        offset: i64,
-        rejection: Rejection,
-        letter: impl FnOnce(Rejection) -> DeadLetter,
-    ) {
-        self.fates.push((offset, Fate::DeadLettered(rejection.reason)));
-        self.counts.dead_lettered(rejection.reason);
-        self.letters.push(letter(rejection));
+    /// Makes a dead letter of a record that failed so often. Its failure was asked for, and is no sign of a bad deploy: it
+    /// does not count towards the limit.
+    pub(super) fn give_up(&mut self, record: &impl Message, retries: u32, detail: String) {
+        self.advance(record.offset());
+        let rejection = Rejection::new(Reason::ProcessingFailed, detail);
+        self.uncounted_letter(record.offset(), DeadLetter::of_record(record, rejection, retries, self.now));
     }
 
-    /// Gives up the held updates of an order whose time was over then. Returns whether there were any.
-    pub(super) fn expire(
+    /// Gives up the updates of an order that have waited long enough at `then`. Returns whether there were any.
+    ///
+    /// # Errors
+    /// Memory is corrupt.
+    pub(super) fn give_up_held(
         &mut self,
         store: &Store,
-        order_id: CompactString,
+        order_id: &str,
         then: i64,
     ) -> Result<bool, CorruptState> {
-        let (touched, state) = self.take_state(store, &order_id)?;
+        let (touched, state) = self.take_state(store, order_id)?;
         let (state, given_up) = state.map(|state| expire(state, then)).unwrap_or_default();
         let changed = !given_up.is_empty();
-        for (held, outcome) in given_up {
-            self.end_held(&order_id, held, outcome);
+        for (held, verdict) in given_up {
+            self.end_held(order_id, held, verdict);
         }
         // An order may have several timers: what an earlier one has left behind, even if it is nothing, stays.
         if touched || changed {
-            self.overlay.insert(order_id, state);
+            self.overlay.insert(order_id.into(), state);
         }
         Ok(changed)
     }
 
+    /// Moves on to the record at `offset`. What lies between the last record and this one are control records, which a
+    /// consumer is not shown.
+    fn advance(&mut self, offset: i64) {
+        self.outcomes.extend((self.progress.next_offset..offset).map(|gap| (gap, Outcome::NoEvent)));
+        self.progress.next_offset = offset + 1;
+        self.tally.events += 1;
+    }
+
+    fn letter(&mut self, offset: i64, letter: DeadLetter) {
+        self.tally.letters += u64::from(counts(&letter));
+        self.uncounted_letter(offset, letter);
+    }
+
+    fn uncounted_letter(&mut self, offset: i64, letter: DeadLetter) {
+        let outcome = Outcome::DeadLettered(letter.rejection.reason);
+        self.counts.add(&outcome);
+        self.outcomes.push((offset, outcome));
+        self.letters.push(letter);
+    }
+
     /// What became of an update that was held.
-    fn end_held(&mut self, order_id: &str, held: HeldUpdate, outcome: Outcome) {
+    fn end_held(&mut self, order_id: &str, held: HeldUpdate, verdict: Verdict) {
         let offset = held.event.offset;
-        match outcome {
-            Outcome::DeadLettered(rejection) => {
-                let (partition, now) = (number(self.partition), self.now);
-                self.reject(offset, rejection, |rejection| {
-                    DeadLetter::of_held(partition, order_id, held, rejection, now)
-                });
+        match verdict {
+            Err(rejection) => {
+                self.letter(offset, DeadLetter::of_held(self.number, order_id, held, rejection, self.now));
             }
-            outcome => {
-                // It was noted as held, so that it was applied must be noted as well.
-                self.fates.push((offset, Fate::Applied));
+            Ok(outcome) => {
                 self.counts.add(&outcome);
+                // It was noted as held, so that it was applied must be noted as well.
+                self.outcomes.push((offset, outcome));
             }
         }
     }
 
-    fn note(&mut self, offset: i64, outcome: &Outcome) {
-        self.counts.add(outcome);
-        match outcome {
-            Outcome::Duplicate => self.fates.push((offset, Fate::Duplicate)),
-            Outcome::DuplicateOf(first) => self.fates.push((offset, Fate::DuplicateOf(*first))),
-            Outcome::Held => self.fates.push((offset, Fate::Held)),
-            Outcome::Applied { .. } | Outcome::DeadLettered(_) => {}
-        }
-    }
-
-    /// The state of an order, as this batch has left it or as it is in the store; and which of the two.
+    /// The state of an order, as this batch has left it or as it is in the store; and whether the batch has touched it.
     fn take_state(
         &mut self,
         store: &Store,
@@ -179,12 +191,15 @@ impl PartitionBatch {
     ) -> Result<(bool, Option<OrderState>), CorruptState> {
         match self.overlay.remove(order_id) {
             Some(state) => Ok((true, state)),
-            None => Ok((false, store.state(self.partition, order_id)?)),
+            None => {
+                let partition = usize::try_from(self.number).unwrap_or_default();
+                Ok((false, store.state(partition, order_id)?))
+            }
         }
     }
 
     /// The touched states as they go into the changelog and, after the commit, into the store.
-    pub(super) fn encode(
+    pub(super) fn encode_states(
         &mut self,
         codec: &ChangelogCodec,
     ) -> Result<Vec<(CompactString, Option<StateBytes>)>, EncodeError> {
@@ -199,10 +214,10 @@ impl PartitionBatch {
     }
 
     /// What became of the events, by the window of outcomes that it changes.
-    pub(super) fn windows(&self) -> BTreeMap<i64, Vec<(i64, Fate)>> {
-        let mut windows: BTreeMap<i64, Vec<(i64, Fate)>> = BTreeMap::new();
-        for (offset, fate) in &self.fates {
-            windows.entry(window_of(*offset)).or_default().push((*offset, fate.clone()));
+    pub(super) fn windows(&self) -> BTreeMap<i64, Vec<(i64, Outcome)>> {
+        let mut windows: BTreeMap<i64, Vec<(i64, Outcome)>> = BTreeMap::new();
+        for (offset, outcome) in &self.outcomes {
+            windows.entry(window_of(*offset)).or_default().push((*offset, outcome.clone()));
         }
         windows
     }

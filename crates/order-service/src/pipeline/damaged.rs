@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{debug, error};
 
-use super::Worker;
+use super::Pipeline;
 use crate::view::status::Obstacle;
 
 /// When no such answer came for so long, the log was mended.
@@ -20,11 +20,15 @@ pub(super) fn is_damaged(code: Code) -> bool {
     matches!(code, Code::BadMessage | Code::BadCompression | Code::InvalidMessage)
 }
 
-impl Worker {
-    /// Tells that a topic has records that cannot be read.
-    pub(super) fn tell_damage(&mut self, topic: &str, error: &KafkaError) {
-        self.pipeline.metrics.unreadable(topic);
-        if self.damaged_at.replace(Instant::now()).is_some() {
+/// When such records came last.
+#[derive(Default)]
+pub(super) struct Damage(Option<Instant>);
+
+impl Damage {
+    /// Records of a topic came that cannot be read.
+    pub(super) fn tell(&mut self, pipeline: &Pipeline, topic: &str, error: &KafkaError) {
+        pipeline.metrics.unreadable(topic);
+        if self.0.replace(Instant::now()).is_some() {
             debug!(topic, %error, "records are still damaged");
             return;
         }
@@ -32,13 +36,13 @@ impl Worker {
         let reason = format!(
             "topic {topic} has damaged records ({error}): their partition waits until they can be read"
         );
-        self.pipeline.status.set(Obstacle::Damage, reason);
+        pipeline.status.set(Obstacle::Damage, reason);
     }
 
-    /// Notes that nothing damaged has come for a while.
-    pub(super) fn forget_damage(&mut self) {
-        if self.damaged_at.take_if(|at| at.elapsed() > MENDED_AFTER).is_some() {
-            self.pipeline.status.clear(Obstacle::Damage);
+    /// Forgets it when none came for a while.
+    pub(super) fn forget(&mut self, pipeline: &Pipeline) {
+        if self.0.take_if(|at| at.elapsed() > MENDED_AFTER).is_some() {
+            pipeline.status.clear(Obstacle::Damage);
         }
     }
 }

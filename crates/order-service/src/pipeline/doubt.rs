@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use order_events::ClientLog;
-use order_events::permission::{self, NotAllowed};
+use order_events::permission;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
@@ -17,11 +17,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::partition::Partition;
+use super::number;
 use super::tail::is_passing;
-use super::{Pipeline, PipelineError, Worker, number};
 use crate::mark::Mark;
-use crate::view::status::Obstacle;
 
 /// So many answers must say that something is lost.
 const ANSWERS: u32 = 3;
@@ -294,108 +292,6 @@ fn loss_between(start: i64, end: i64, partition: i32, known: i64, all_behind: bo
     } else {
         None
     }
-}
-
-impl Worker {
-    /// A broker answers as if the changelog were gone, or shorter than what was read of it or written to it.
-    pub(super) fn doubt_changelog(&mut self, reason: &str) {
-        let topic = &self.pipeline.topics.changelog;
-        self.pipeline.status.set(Obstacle::ChangelogDoubt, doubted(topic, reason));
-        let log = || KnownLog {
-            config: self.pipeline.doubt_client(),
-            topic: topic.clone(),
-            known: self.partitions.iter().map(Partition::known).collect(),
-            marks: self.partitions.iter().map(|partition| partition.marks).collect(),
-            identity: self.partitions.first().and_then(|partition| partition.identity),
-        };
-        self.changelog_doubt.get_or_insert_with(|| Doubt::new(log()));
-    }
-
-    /// A broker answers as if the events topic were shorter than what was processed of it.
-    pub(super) fn doubt_events(&mut self, reason: &str) {
-        let topic = &self.pipeline.topics.events;
-        self.pipeline.status.set(Obstacle::EventsDoubt, doubted(topic, reason));
-        let processed =
-            |partition: &Partition| partition.progress.map_or(-1, |progress| progress.next_offset - 1);
-        let log = || KnownLog {
-            config: self.pipeline.doubt_client(),
-            topic: topic.clone(),
-            known: self.partitions.iter().map(processed).collect(),
-            marks: Vec::new(),
-            identity: None,
-        };
-        self.events_doubt.get_or_insert_with(|| Doubt::new(log()));
-    }
-
-    /// Asks on where something is in doubt, and goes on where the doubt is over.
-    ///
-    /// # Errors
-    /// What was in doubt is lost.
-    pub(super) fn settle_doubts(&mut self) -> Result<(), PipelineError> {
-        let runtime = self.pipeline.runtime.clone();
-        match self.changelog_doubt.as_mut().and_then(|doubt| doubt.verdict(&runtime)) {
-            None => {}
-            Some(Verdict::Sound) => {
-                self.changelog_doubt = None;
-                self.replace_tail()?;
-                self.pipeline.status.clear(Obstacle::ChangelogDoubt);
-            }
-            Some(Verdict::Lost(loss)) => {
-                let topic = self.pipeline.topics.changelog.clone();
-                return Err(PipelineError::ChangelogLost { topic, reason: loss.to_string() });
-            }
-            Some(Verdict::NotAllowed) => {
-                return Err(NotAllowed::topic("read", &self.pipeline.topics.changelog).into());
-            }
-        }
-        match self.events_doubt.as_mut().and_then(|doubt| doubt.verdict(&runtime)) {
-            None => {}
-            Some(Verdict::Lost(Loss::Ends { partition, end, known })) => {
-                return Err(PipelineError::EventsMadeAnew {
-                    topic: self.pipeline.topics.events.clone(),
-                    partition,
-                    end,
-                    processed: known + 1,
-                    changelog: self.pipeline.topics.changelog.clone(),
-                });
-            }
-            Some(Verdict::NotAllowed) => {
-                return Err(NotAllowed::topic("read", &self.pipeline.topics.events).into());
-            }
-            // A topic that is not there may come back as it was; what asks for it finds out.
-            Some(Verdict::Sound | Verdict::Lost(_)) => {
-                self.events_doubt = None;
-                self.pipeline.status.clear(Obstacle::EventsDoubt);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Pipeline {
-    fn doubt_client(&self) -> ClientConfig {
-        let mut config = self.clients.watch();
-        // librdkafka wants the name of a group, although it joins none. What is not committed yet proves as well that a
-        // log is not shorter.
-        config
-            .set("client.id", "order-service-doubt")
-            .set("group.id", &self.group)
-            .set("isolation.level", "read_uncommitted")
-            // Behind what is asked for may be marks of transactions only.
-            .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "error")
-            // The leader's answer, and at once.
-            .set("client.rack", "")
-            .set("fetch.min.bytes", "1")
-            .set("fetch.wait.max.ms", "100");
-        config
-    }
-}
-
-fn doubted(topic: &str, reason: &str) -> String {
-    format!(
-        "topic {topic}: {reason}; the brokers are asked again, as one that is not up to date may have said so"
-    )
 }
 
 #[cfg(test)]

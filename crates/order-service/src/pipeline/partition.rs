@@ -1,134 +1,417 @@
-//! What the pipeline knows of one partition of the events topic, and of its partition of the changelog.
+//! One partition: how this instance stands to it, and what is known of it.
+//!
+//! ```text
+//! Follows ──assigned──► NeedsBarrier ──barrier_written──► AwaitsBarrier ──take_over──► Active
+//!    ▲                       ▲                                  │                        │
+//!    │                       └───────────── writer_lost ────────┴────────────────────────┤
+//!    └────────────────────────────────────── revoked ────────────────────────────────────┘
+//! ```
+//!
+//! It knows no clock and no client: it is told what happened, and says whether the tail of the changelog must move.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use compact_str::CompactString;
 use order_events::registry::SchemaId;
 
+use super::grace::{Grace, Timer};
 use super::retry::Retry;
 use crate::changelog::Progress;
-use crate::dead_letters::{Gate, Limit};
+use crate::dead_letters::{Change, Gate, Limit, Stop, Tally};
 use crate::mark::Mark;
 
+/// When a leader that did not tell where the events begin and end is asked again.
+const LEADER_PAUSE: Duration = Duration::from_secs(2);
+
 /// How this instance stands to a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+#[derive(Debug)]
+enum Role {
     /// Another instance processes it, or none; its changelog is followed.
     Follows,
     /// The group has given it to this instance. Before anything is processed, a barrier must be written.
     NeedsBarrier,
-    /// The barrier is written, at this offset of the changelog. When it is read back, everything before it is
-    /// resolved: committed and read, or aborted.
+    /// The barrier is written. When it is read back, everything before it is resolved: committed and read, or aborted.
     AwaitsBarrier {
-        /// The barrier's offset.
+        /// The barrier's offset in the changelog.
         offset: i64,
         /// Since when it is awaited, or since when the writer that is in the way was fenced.
         since: Instant,
+        /// When to ask again where the events begin and end, if their leader did not answer.
+        ask_again_at: Option<Instant>,
     },
     /// This instance processes it.
-    Active,
+    Active(Active),
 }
 
-/// Where the log of a partition ended.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EndSeen {
-    /// The offset behind the last record, marks of transactions included.
+/// What an instance keeps of a partition that it processes.
+#[derive(Debug)]
+struct Active {
+    /// Whether its progress, or what identifies the changelog, is not in the changelog yet.
+    unwritten: bool,
+    /// The schema without which the next record cannot be read.
+    waits_for: Option<SchemaId>,
+    grace: Grace,
+}
+
+/// What the tail of the changelog must do, so that it reads what this instance does not write itself.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TailMove {
+    /// Read on as before.
+    Stay,
+    /// Read nothing more of the partition: this instance writes it from now on.
+    Leave,
+    /// Read it again, behind this offset.
+    ReturnTo(i64),
+}
+
+/// Where the log of a partition's events begins, and where its committed records end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Watermarks {
+    /// The offset of the first record.
+    pub(super) start: i64,
+    /// The last stable offset.
     pub(super) end: i64,
-    /// When it was asked for, in milliseconds since 1970.
-    pub(super) at: i64,
-    /// The same, by another clock.
-    pub(super) since: Instant,
 }
 
-/// When nothing has come for so long from a broker that answers, what is left of a log are marks of transactions,
-/// which a consumer is not shown.
-const QUIET: Duration = Duration::from_secs(2);
-
-impl EndSeen {
-    /// Whether everything that was in the log is processed.
-    pub(super) fn is_reached(self, next_offset: i64, is_drained: bool) -> bool {
-        next_offset >= self.end || (is_drained && self.since.elapsed() > QUIET)
-    }
+/// The log of the events ends before what was processed: it is another topic, or the broker is not up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EndsTooEarly {
+    /// Where it ends.
+    pub(super) end: i64,
+    /// Up to where it is processed.
+    pub(super) processed: i64,
 }
 
-/// One partition.
+/// How a partition is processed from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TakenOver {
+    /// Where it begins.
+    pub(super) progress: Progress,
+    /// How many events retention has deleted since the last owner.
+    pub(super) lost: i64,
+}
+
+/// One partition of the events, and that of the changelog with the same number.
 #[derive(Debug)]
 pub(super) struct Partition {
-    pub(super) role: Role,
+    number: i32,
+    role: Role,
     /// The last two records of the changelog that are in the store; what this instance wrote itself included. Where a
-    /// log that was cut and went on has the marker of a transaction, which nobody is shown, the other one tells.
-    pub(super) marks: [Option<Mark>; 2],
+    /// log that was cut and went on has a control record, which nobody is shown, the other one tells.
+    marks: [Option<Mark>; 2],
     /// What the changelog says of the progress; `None` if it says nothing.
-    pub(super) progress: Option<Progress>,
+    progress: Option<Progress>,
+    /// Where the log of the events was seen to begin, when the consumer found that out of range.
+    log_start: Option<i64>,
     /// Who wrote the last barrier that was read.
-    pub(super) last_writer: Option<String>,
+    last_writer: Option<String>,
     /// The record that identifies the changelog; partition 0 has it.
-    pub(super) identity: Option<Mark>,
-    /// When to ask again where it begins and ends, if its leader did not answer.
-    pub(super) ask_again_at: Option<Instant>,
-    /// The schema without which the next record cannot be read.
-    pub(super) waits_for: Option<SchemaId>,
-    /// Whether `progress` is not in the changelog yet.
-    pub(super) unwritten: bool,
-    /// How far the log was known to reach, when that was asked for the sake of held updates.
-    pub(super) end_seen: Option<EndSeen>,
-    /// The record whose processing failed, if it may pass.
-    pub(super) retry: Option<Retry>,
+    identity: Option<Mark>,
+    /// The record whose processing failed, if it may pass. The loss of a writer does not begin its retries anew.
+    retry: Option<Retry>,
     /// Stops it when too many of its events become dead letters. It outlives a revocation: a group that gives the
     /// partition back and forth must not let the flood through.
-    pub(super) gate: Gate,
-    /// When held updates are to be given up, and of which order. Of an order that exists by now it is ignored.
-    pub(super) timers: BTreeSet<(i64, CompactString)>,
-    /// Whether it is not fetched, since more than enough is there. The consumer keeps that for as long as it
-    /// lives, also when the group takes the partition away and gives it again.
-    pub(super) paused: bool,
+    gate: Gate,
 }
 
 impl Partition {
-    pub(super) fn new(limit: Limit) -> Self {
+    /// One that is followed, and of which nothing is read yet.
+    pub(super) fn new(number: i32, limit: Limit) -> Self {
         Self {
+            number,
             role: Role::Follows,
             marks: [None; 2],
             progress: None,
+            log_start: None,
             last_writer: None,
             identity: None,
-            ask_again_at: None,
-            waits_for: None,
-            unwritten: false,
-            end_seen: None,
             retry: None,
             gate: Gate::new(limit),
-            timers: BTreeSet::new(),
-            paused: false,
         }
     }
+
+    /// As Kafka counts.
+    pub(super) fn number(&self) -> i32 {
+        self.number
+    }
+
+    // What the group does.
+
+    /// The group has given it to this instance.
+    pub(super) fn assigned(&mut self) -> TailMove {
+        self.retry = None;
+        self.leave_for(Role::NeedsBarrier)
+    }
+
+    /// The group has taken it from this instance.
+    pub(super) fn revoked(&mut self) -> TailMove {
+        self.retry = None;
+        self.leave_for(Role::Follows)
+    }
+
+    /// Whether the group has given it to this instance.
+    pub(super) fn is_ours(&self) -> bool {
+        !matches!(self.role, Role::Follows)
+    }
+
+    // What the writer does.
+
+    /// Whether a barrier must be written.
+    pub(super) fn needs_barrier(&self) -> bool {
+        matches!(self.role, Role::NeedsBarrier)
+    }
+
+    /// The barrier is committed, at this offset of the changelog.
+    pub(super) fn barrier_written(&mut self, offset: i64, now: Instant) {
+        if self.needs_barrier() {
+            self.role = Role::AwaitsBarrier { offset, since: now, ask_again_at: None };
+        }
+    }
+
+    /// The writer is lost in an unknown state. Whether its last transaction was committed, a new barrier tells.
+    pub(super) fn writer_lost(&mut self) -> TailMove {
+        match self.role {
+            Role::Follows => TailMove::Stay,
+            _ => self.leave_for(Role::NeedsBarrier),
+        }
+    }
+
+    /// From now on it is not processed, and its changelog is read again.
+    fn leave_for(&mut self, role: Role) -> TailMove {
+        match std::mem::replace(&mut self.role, role) {
+            Role::Active(_) => TailMove::ReturnTo(self.known()),
+            _ => TailMove::Stay,
+        }
+    }
+
+    /// Whether its barrier is written, and this instance does not process it yet.
+    pub(super) fn awaits_barrier(&self) -> bool {
+        matches!(self.role, Role::AwaitsBarrier { .. })
+    }
+
+    /// Since when its barrier does not come back, if it is awaited.
+    pub(super) fn awaited_since(&self) -> Option<Instant> {
+        match self.role {
+            Role::AwaitsBarrier { offset, since, .. } if self.known() < offset => Some(since),
+            _ => None,
+        }
+    }
+
+    /// The writer that may be in the way of the barrier was fenced: what it left open ends now.
+    pub(super) fn last_writer_fenced(&mut self, now: Instant) {
+        if let Role::AwaitsBarrier { since, .. } = &mut self.role {
+            *since = now;
+        }
+    }
+
+    // What the changelog says.
 
     /// The last offset of the changelog that is in the store, -1 if nothing is.
     pub(super) fn known(&self) -> i64 {
         self.marks[1].map_or(-1, |mark| mark.offset)
     }
 
-    /// Notes what is in the store now.
-    pub(super) fn note(&mut self, mark: Mark) {
+    /// The last two records of the changelog that are in the store.
+    pub(super) fn marks(&self) -> [Option<Mark>; 2] {
+        self.marks
+    }
+
+    /// This record of the changelog is in the store.
+    pub(super) fn stored(&mut self, mark: Mark) {
         if mark.offset > self.known() {
             self.marks = [self.marks[1], Some(mark)];
         }
     }
 
-    /// Whether the group has given it to this instance.
-    pub(super) fn is_ours(&self) -> bool {
-        self.role != Role::Follows
+    /// How far the partition is processed, as the changelog says; `None` if it says nothing.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.progress
+    }
+
+    /// Its progress was read.
+    pub(super) fn progress_read(&mut self, progress: Progress) {
+        self.progress = Some(progress);
+    }
+
+    /// Who wrote the last barrier.
+    pub(super) fn last_writer(&self) -> Option<&str> {
+        self.last_writer.as_deref()
+    }
+
+    /// A barrier was read.
+    pub(super) fn barrier_read(&mut self, writer: String) {
+        self.last_writer = Some(writer);
+    }
+
+    /// The record that identifies the changelog.
+    pub(super) fn identity(&self) -> Option<Mark> {
+        self.identity
+    }
+
+    /// Whether the changelog lacks what identifies it, and this is the partition that has it.
+    pub(super) fn lacks_identity(&self) -> bool {
+        self.number == 0 && self.identity.is_none()
+    }
+
+    /// A record that identifies the changelog is in it. Returns whether it is the same as before: without transactions,
+    /// an attempt that failed may have written it twice.
+    pub(super) fn identified(&mut self, mark: Mark) -> bool {
+        let is_another = self.identity.is_some_and(|before| !mark.says_the_same(before));
+        if !is_another {
+            self.identity = Some(mark);
+        }
+        !is_another
+    }
+
+    // Taking over.
+
+    /// Whether it can be taken over: its barrier is read back, and its leader was not asked just now.
+    pub(super) fn can_be_taken_over(&self, now: Instant) -> bool {
+        matches!(self.role, Role::AwaitsBarrier { offset, ask_again_at, .. }
+            if self.known() >= offset && ask_again_at.is_none_or(|at| at <= now))
+    }
+
+    /// The leader of its events does not answer; it is asked again later.
+    pub(super) fn leader_silent(&mut self, now: Instant) {
+        if let Role::AwaitsBarrier { ask_again_at, .. } = &mut self.role {
+            *ask_again_at = Some(now + LEADER_PAUSE);
+        }
+    }
+
+    /// Where its events begin and end, held against what is processed.
+    ///
+    /// # Errors
+    /// Fewer events are there than were processed.
+    pub(super) fn check_end(&self, log: Watermarks) -> Result<(), EndsTooEarly> {
+        let processed = self.progress.map_or(0, |progress| progress.next_offset);
+        if processed > log.end { Err(EndsTooEarly { end: log.end, processed }) } else { Ok(()) }
+    }
+
+    /// Everything before the barrier is known: from here on this instance processes. `held` are the timers of the updates
+    /// that the store holds.
+    pub(super) fn take_over(
+        &mut self,
+        log: Watermarks,
+        held: impl IntoIterator<Item = Timer>,
+    ) -> (TakenOver, TailMove) {
+        let before = self.progress;
+        let taken_over = taken_over(before, log.start);
+        let TakenOver { progress, lost } = taken_over;
+        self.progress = Some(progress);
+        // What is lost must be known to the other instances, and to who asks for what became of it. A changelog that has
+        // no identity yet gets one.
+        let unwritten = lost > 0 || self.lacks_identity();
+        self.role = Role::Active(Active { unwritten, waits_for: None, grace: Grace::new(held) });
+        (taken_over, TailMove::Leave)
+    }
+
+    /// The consumer asked for an offset that its log does not have any more: it begins at `start`.
+    pub(super) fn log_starts_at(&mut self, start: i64) {
+        self.log_start = Some(start);
+    }
+
+    /// From where its events are fetched; `None` is from the begin of their log. Behind what is processed, unless the log
+    /// begins later: what is lost by that is found out when the partition is taken over.
+    pub(super) fn fetch_from(&self) -> Option<i64> {
+        self.progress.map(|progress| progress.next_offset).max(self.log_start)
+    }
+
+    // Processing.
+
+    /// How far it is processed, if this instance does that.
+    pub(super) fn active(&self) -> Option<Progress> {
+        self.progress.filter(|_| matches!(self.role, Role::Active(_)))
+    }
+
+    /// Whether its progress is to be written even without any event.
+    pub(super) fn is_unwritten(&self) -> bool {
+        matches!(self.role, Role::Active(Active { unwritten: true, .. }))
     }
 
     /// Whether its records cannot be processed just now.
-    pub(super) fn is_blocked(&self) -> bool {
-        let waits = self.waits_for.is_some() || self.retry.is_some_and(|retry| retry.waits(Instant::now()));
-        self.role != Role::Active || waits || self.gate.is_stopped()
+    pub(super) fn is_blocked(&self, now: Instant) -> bool {
+        let Role::Active(active) = &self.role else { return true };
+        let waits = active.waits_for.is_some() || self.retry.is_some_and(|retry| retry.waits(now));
+        waits || self.gate.is_stopped()
     }
 
-    /// What is processed, if this instance may process it.
-    pub(super) fn active(&self) -> Option<Progress> {
-        self.progress.filter(|_| self.role == Role::Active)
+    /// The held updates, if this instance processes it.
+    pub(super) fn grace(&mut self) -> Option<&mut Grace> {
+        match &mut self.role {
+            Role::Active(active) => Some(&mut active.grace),
+            _ => None,
+        }
     }
+
+    /// How many updates are held.
+    pub(super) fn held(&self) -> usize {
+        match &self.role {
+            Role::Active(active) => active.grace.held(),
+            _ => 0,
+        }
+    }
+
+    /// The record whose processing failed.
+    pub(super) fn retry(&self) -> Option<Retry> {
+        self.retry
+    }
+
+    /// Its records were folded: what the next one waits for. Returns whether that is a schema that it did not wait for
+    /// before.
+    pub(super) fn folded(&mut self, waits_for: Option<SchemaId>, retry: Option<Retry>) -> bool {
+        self.retry = retry;
+        let Role::Active(active) = &mut self.role else { return false };
+        let before = std::mem::replace(&mut active.waits_for, waits_for);
+        waits_for.is_some() && waits_for != before
+    }
+
+    /// A batch of it was committed: how far it is processed now, up to when held updates were given up, and which are new.
+    pub(super) fn committed(&mut self, progress: Progress, given_up_until: Option<i64>, held: Vec<Timer>) {
+        self.progress = Some(progress);
+        if let Role::Active(active) = &mut self.role {
+            active.unwritten = false;
+            active.grace.committed(given_up_until, held);
+        }
+    }
+
+    // The limit on dead letters.
+
+    /// Whether one more event may be processed behind those of a batch.
+    pub(super) fn admits(&self, batch: Tally) -> bool {
+        self.gate.admits(batch)
+    }
+
+    /// Whether too many of its events became dead letters.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.gate.is_stopped()
+    }
+
+    /// The stop, if this instance has the partition.
+    pub(super) fn stop(&self) -> Option<Stop> {
+        self.gate.stop().filter(|_| self.is_ours())
+    }
+
+    /// Time has passed for a stop of this instance.
+    pub(super) fn tick(&mut self, now: Instant) -> Option<Change> {
+        if self.is_ours() { self.gate.tick(now) } else { None }
+    }
+
+    /// Counts the letters of a batch that was committed.
+    pub(super) fn count_letters(&mut self, tally: Tally, now: Instant) -> Option<Change> {
+        self.gate.note(tally, now)
+    }
+}
+
+/// The progress of a partition, held against where its log begins.
+fn taken_over(progress: Option<Progress>, start: i64) -> TakenOver {
+    let Some(progress) = progress else {
+        let progress = Progress { next_offset: start, outcomes_from: start, lost: 0 };
+        return TakenOver { progress, lost: 0 };
+    };
+    if progress.next_offset >= start {
+        return TakenOver { progress, lost: 0 };
+    }
+    let lost = start - progress.next_offset;
+    let progress = Progress { next_offset: start, outcomes_from: start, lost: progress.lost + lost };
+    TakenOver { progress, lost }
 }

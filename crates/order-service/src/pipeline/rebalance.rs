@@ -1,6 +1,6 @@
 //! The consumer group gives partitions and takes them back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use order_events::ClientLog;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -18,19 +18,22 @@ pub(super) enum Change {
     Revoked(Vec<i32>),
 }
 
-/// Where each partition is to be read from, as the pipeline knows it; `None` is its beginning.
-pub(super) type StartOffsets = Arc<Mutex<Vec<Option<i64>>>>;
-
 /// The callbacks of the group's consumer. They run inside its poll, on the pipeline's thread.
+///
+/// They assign at once, and do not leave that to the pipeline: a consumer that is closed waits for an answer to each change.
+#[derive(Default)]
 pub(super) struct GroupContext {
     log: ClientLog,
-    start_offsets: StartOffsets,
+    fetch_from: Mutex<Vec<Option<i64>>>,
     changes: Mutex<Vec<Change>>,
 }
 
 impl GroupContext {
-    pub(super) fn new(start_offsets: StartOffsets) -> Self {
-        Self { log: ClientLog, start_offsets, changes: Mutex::default() }
+    /// From where each partition is to be fetched if the group gives it; `None` is the begin of its log.
+    pub(super) fn set_fetch_from(&self, offsets: impl Iterator<Item = Option<i64>>) {
+        let mut known = self.fetch_from.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clear();
+        known.extend(offsets);
     }
 
     /// What happened since the last call.
@@ -51,16 +54,10 @@ impl GroupContext {
     ) -> Result<Vec<i32>, KafkaError> {
         let mut assignment = TopicPartitionList::with_capacity(partitions.count());
         let mut assigned = Vec::with_capacity(partitions.count());
+        let fetch_from = self.fetch_from.lock().unwrap_or_else(PoisonError::into_inner);
         for element in partitions.elements() {
             let partition = element.partition();
-            let known = usize::try_from(partition).ok().and_then(|index| {
-                self.start_offsets
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get(index)
-                    .copied()
-                    .flatten()
-            });
+            let known = usize::try_from(partition).ok().and_then(|index| *fetch_from.get(index)?);
             let from = known.map_or(Offset::Beginning, Offset::Offset);
             assignment.add_partition_offset(element.topic(), partition, from)?;
             assigned.push(partition);

@@ -1,4 +1,4 @@
-//! The follower of the changelog: it reads what other instances have committed.
+//! The client that reads the changelog: what other instances have committed.
 
 use std::time::Duration;
 
@@ -7,12 +7,18 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use tracing::debug;
+use tracing::{debug, warn};
+
+use super::{Pipeline, PipelineError};
+use crate::view::status::Obstacle;
 
 /// How many records are taken before the pipeline looks at something else.
 const AT_ONCE: usize = 10_000;
 
-/// What the follower has to tell.
+/// Between two attempts to make a tail while the brokers are away.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What the tail has to tell.
 pub(super) enum News<'a> {
     /// A committed record.
     Record(BorrowedMessage<'a>),
@@ -23,6 +29,27 @@ pub(super) enum News<'a> {
 /// How long a change of position may take; until it is done, what is read is only known already.
 const SEEK_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Begins to read behind these offsets of the changelog, one for each partition; waits for brokers that are away. `None`
+/// if it was told to stop meanwhile.
+pub(super) fn begin(pipeline: &Pipeline, behind: &[i64]) -> Result<Option<Tail>, PipelineError> {
+    while !pipeline.stop.is_cancelled() {
+        pipeline.status.beat();
+        match Tail::begin(&pipeline.clients.tail, &pipeline.topics.changelog, behind) {
+            Ok(tail) => {
+                pipeline.status.clear(Obstacle::Brokers);
+                return Ok(Some(tail));
+            }
+            Err(error @ KafkaError::ClientConfig(..)) => return Err(error.into()),
+            Err(error) => {
+                warn!(%error, "the changelog cannot be read yet");
+                pipeline.status.set(Obstacle::Brokers, format!("the brokers do not answer ({error})"));
+                pipeline.pause(RETRY);
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the partitions of the changelog, but for those that this instance writes itself.
 pub(super) struct Tail {
     consumer: BaseConsumer<ClientLog>,
@@ -32,7 +59,7 @@ pub(super) struct Tail {
 impl Tail {
     /// Begins behind the given offsets, one for each partition. Assigns once and for ever: several assignments
     /// in quick succession abort the process inside librdkafka.
-    pub(super) fn begin(config: &ClientConfig, topic: &str, behind: &[i64]) -> Result<Self, KafkaError> {
+    fn begin(config: &ClientConfig, topic: &str, behind: &[i64]) -> Result<Self, KafkaError> {
         let consumer: BaseConsumer<ClientLog> = config.create_with_context(ClientLog)?;
         // Knowing the partitions' leaders first makes the first fetch come at once.
         consumer.fetch_metadata(Some(topic), Duration::from_secs(5))?;
@@ -70,7 +97,7 @@ impl Tail {
     /// first. Returns how much came.
     ///
     /// # Errors
-    /// What the follower cannot get over by itself.
+    /// What librdkafka does not get over by itself.
     pub(super) fn read<E: From<KafkaError>>(
         &self,
         mut patience: Duration,

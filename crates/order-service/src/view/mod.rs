@@ -1,6 +1,6 @@
 //! What is shown: the orders, what became of the events, and how the service is.
 
-pub(crate) mod fates;
+pub(crate) mod outcomes;
 pub(crate) mod processed;
 pub mod status;
 pub mod store;

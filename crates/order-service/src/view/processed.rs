@@ -8,7 +8,8 @@ use order_events::{EventOutcome, Place};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::view::fates::{Fate, Outcomes};
+use crate::event::outcome::Outcome;
+use crate::view::outcomes::Outcomes;
 
 /// A handle; cheap to clone. One thread writes, any number read and wait.
 #[derive(Clone)]
@@ -32,24 +33,26 @@ pub enum Known {
     /// It is not processed yet, or not even there.
     Pending,
     /// This became of it.
-    Became(Fate),
+    Became(Outcome),
     /// It is processed; what became of it is not kept so long.
     Forgotten,
 }
 
 impl Known {
-    /// As clients are told: the outcome, and why if there is a reason.
-    pub fn outcome(&self) -> (EventOutcome, Option<Cow<'_, str>>) {
+    /// What clients are told: the outcome, and why if there is a reason.
+    pub fn report(&self) -> (EventOutcome, Option<Cow<'_, str>>) {
         let outcome = match self {
             Self::Pending => EventOutcome::Pending,
             Self::Forgotten => EventOutcome::Forgotten,
-            Self::Became(Fate::Applied) => EventOutcome::Applied,
-            Self::Became(Fate::Duplicate | Fate::DuplicateOf(_)) => EventOutcome::Duplicate,
-            Self::Became(Fate::Held) => EventOutcome::Held,
-            Self::Became(Fate::NoEvent) => EventOutcome::NoEvent,
-            Self::Became(fate @ (Fate::DeadLettered(_) | Fate::Other(_))) => {
-                return (EventOutcome::DeadLettered, Some(fate.name()));
-            }
+            Self::Became(outcome) => match outcome {
+                Outcome::Applied { .. } => EventOutcome::Applied,
+                Outcome::Duplicate | Outcome::DuplicateOf(_) => EventOutcome::Duplicate,
+                Outcome::Held => EventOutcome::Held,
+                Outcome::NoEvent => EventOutcome::NoEvent,
+                Outcome::DeadLettered(_) | Outcome::Other(_) => {
+                    return (EventOutcome::DeadLettered, Some(outcome.name()));
+                }
+            },
         };
         (outcome, None)
     }
@@ -58,7 +61,7 @@ impl Known {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Pending => false,
-            Self::Became(fate) => fate.is_final(),
+            Self::Became(outcome) => outcome.is_final(),
             Self::Forgotten => true,
         }
     }
@@ -147,10 +150,10 @@ mod tests {
             let processed = processed.clone();
             async move { processed.wait(0, 5, LONG, Known::is_final).await }
         });
-        processed.change(0, Some(6), |outcomes| outcomes.note([(5, Fate::Held)]));
-        assert_eq!(processed.look(0, 5), Some(Known::Became(Fate::Held)));
-        processed.change(0, None, |outcomes| outcomes.note([(5, Fate::Applied)]));
-        assert_eq!(waiting.await.unwrap(), Some(Known::Became(Fate::Applied)));
+        processed.change(0, Some(6), |outcomes| outcomes.note([(5, Outcome::Held)]));
+        assert_eq!(processed.look(0, 5), Some(Known::Became(Outcome::Held)));
+        processed.change(0, None, |outcomes| outcomes.note([(5, Outcome::APPLIED)]));
+        assert_eq!(waiting.await.unwrap(), Some(Known::Became(Outcome::APPLIED)));
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use super::request::RedriveRequest;
 use crate::dead_letters::letter::to_kafka;
 use crate::dead_letters::{PARTITION, Redrive, headers};
 use crate::event::record;
-use crate::writer::{Failure, Writer};
+use crate::writer::{Failure, NewRecord, TransactionWriter, Writer};
 
 /// Where the events and the notes go.
 pub(super) struct Topics<'a> {
@@ -82,18 +82,28 @@ impl Topics<'_> {
         let Approved { letter, record, place, attempt } = approved;
         let origin = (!force).then(|| letter.origin.unwrap_or(*place));
         let headers = headers::of_redriven(record::original(record).headers, *attempt, origin);
-        let headers = Some(to_kafka(&headers));
-        let (partition, topic) = (Some(place.partition), self.events);
-        writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
+        writer.send(NewRecord {
+            topic: self.events,
+            partition: place.partition,
+            key: record.key(),
+            value: record.payload(),
+            headers: Some(to_kafka(&headers)),
+            number: Some(number),
+        })
     }
 
     fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), RedriveError> {
         let transactional = writer.is_transactional();
         let value =
             serde_json::to_vec(note).map_err(|error| RedriveError::before_commit(error, transactional))?;
-        let headers = Some(to_kafka(&note.headers()));
-        let key = approved.record.key();
-        let sent = writer.send(self.dead_letters, Some(PARTITION), key, Some(&value), headers, None);
+        let sent = writer.send(NewRecord {
+            topic: self.dead_letters,
+            partition: PARTITION,
+            key: approved.record.key(),
+            value: Some(&value),
+            headers: Some(to_kafka(&note.headers())),
+            number: None,
+        });
         sent.map_err(|error| RedriveError::of_record(&error, transactional))
     }
 }

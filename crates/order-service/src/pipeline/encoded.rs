@@ -1,0 +1,61 @@
+//! A batch as it is written to the changelog and, after the commit, shown.
+
+use compact_str::CompactString;
+use order_events::codec::EncodeError;
+
+use super::batch::PartitionBatch;
+use crate::changelog::{ChangelogCodec, ChangelogEntry, OutcomeWindow};
+use crate::view::outcomes::Outcomes;
+use crate::view::store::StateBytes;
+
+/// See the module.
+pub(super) struct EncodedBatch {
+    /// Its states are in `states`.
+    pub(super) batch: PartitionBatch,
+    /// The new states of orders; `None` deletes one.
+    pub(super) states: Vec<(CompactString, Option<StateBytes>)>,
+    /// Windows of outcomes, by their first offset; `None` deletes one.
+    pub(super) windows: Vec<(i64, Option<Vec<u8>>)>,
+    /// The progress record.
+    pub(super) progress: Vec<u8>,
+    /// What identifies the changelog, if that has nothing of the kind.
+    pub(super) identity: Option<Vec<u8>>,
+}
+
+impl EncodedBatch {
+    /// Encodes a batch over what is known of the partition's outcomes. What became of events before `log_start` is forgotten.
+    pub(super) fn new(
+        mut batch: PartitionBatch,
+        codec: &ChangelogCodec,
+        outcomes: &Outcomes,
+        log_start: i64,
+        identity: Option<Vec<u8>>,
+    ) -> Result<Self, EncodeError> {
+        let states = batch.encode_states(codec)?;
+        let mut windows = Vec::new();
+        for (first, changes) in batch.windows() {
+            windows.push((first, encoded_window(codec, outcomes.window(first, &changes))?));
+        }
+        if let Some((from, stale)) = outcomes.stale(log_start) {
+            batch.progress.outcomes_from = from;
+            windows.retain(|(first, _)| *first >= from);
+            windows.extend(stale.into_iter().map(|first| (first, None)));
+        }
+        let progress = encoded(codec, ChangelogEntry::Progress(batch.progress))?;
+        Ok(Self { batch, states, windows, progress, identity })
+    }
+}
+
+fn encoded_window(
+    codec: &ChangelogCodec,
+    window: Option<OutcomeWindow>,
+) -> Result<Option<Vec<u8>>, EncodeError> {
+    window.map(|window| encoded(codec, ChangelogEntry::OutcomeWindow(window))).transpose()
+}
+
+/// A value of the changelog.
+pub(super) fn encoded(codec: &ChangelogCodec, entry: ChangelogEntry) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = Vec::new();
+    codec.encode(&entry, &mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,83 @@
+//! All partitions, and the tail that reads the changelog of those that this instance does not process.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Instant;
+
+use super::partition::{Partition, TailMove};
+use super::silence::Silence;
+use super::tail::{self, Tail};
+use super::{Pipeline, PipelineError};
+use crate::view::status::PartitionStatus;
+
+/// See the module. It keeps both together: where a partition is processed, the tail does not read it.
+pub(super) struct Partitions {
+    all: Vec<Partition>,
+    tail: Tail,
+    /// That of the tail.
+    pub(super) silence: Silence,
+}
+
+impl Partitions {
+    /// Begins to read the changelog from its begin; waits for brokers that are away. `None` if it was told to stop meanwhile.
+    pub(super) fn begin(pipeline: &Pipeline) -> Result<Option<Self>, PipelineError> {
+        let numbers = (0..).take(pipeline.partitions);
+        let all: Vec<_> = numbers.map(|number| Partition::new(number, pipeline.settings.dlq_limit)).collect();
+        let tail = tail::begin(pipeline, &known(&all))?;
+        Ok(tail.map(|tail| Self { all, tail, silence: Silence::default() }))
+    }
+
+    /// Reads on with a new client.
+    pub(super) fn replace_tail(&mut self, pipeline: &Pipeline) -> Result<(), PipelineError> {
+        let Some(tail) = tail::begin(pipeline, &known(&self.all))? else { return Ok(()) };
+        for partition in self.all.iter().filter(|partition| partition.active().is_some()) {
+            tail.leave(partition.number())?;
+        }
+        self.tail = tail;
+        self.silence.end();
+        Ok(())
+    }
+
+    /// The tail, and the partitions that it tells of.
+    pub(super) fn split(&mut self) -> (&Tail, &mut [Partition]) {
+        (&self.tail, &mut self.all)
+    }
+
+    /// Moves the tail as one of the partitions says.
+    pub(super) fn move_tail(&self, index: usize, change: TailMove) -> Result<(), PipelineError> {
+        let number = self.all[index].number();
+        Ok(match change {
+            TailMove::Stay => {}
+            TailMove::Leave => self.tail.leave(number)?,
+            TailMove::ReturnTo(known) => self.tail.return_to(number, known)?,
+        })
+    }
+
+    /// Whether the tail is silent for too long, although something of the changelog is expected.
+    pub(super) fn is_silent_for_too_long(&mut self, statuses: &[PartitionStatus]) -> bool {
+        self.silence.is_too_long(&self.all, statuses, Instant::now())
+    }
+
+    /// Whether the group has given this instance any.
+    pub(super) fn has_any(&self) -> bool {
+        self.all.iter().any(Partition::is_ours)
+    }
+}
+
+/// The last offset of the changelog that is in the store, of each.
+fn known(all: &[Partition]) -> Vec<i64> {
+    all.iter().map(Partition::known).collect()
+}
+
+impl Deref for Partitions {
+    type Target = [Partition];
+
+    fn deref(&self) -> &[Partition] {
+        &self.all
+    }
+}
+
+impl DerefMut for Partitions {
+    fn deref_mut(&mut self) -> &mut [Partition] {
+        &mut self.all
+    }
+}

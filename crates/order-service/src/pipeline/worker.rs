@@ -1,0 +1,426 @@
+//! The pipeline at work: the loop of its thread, turn by turn.
+
+use std::time::{Duration, Instant};
+
+use order_events::permission;
+use order_events::topics::TopicError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use tracing::{debug, info, warn};
+
+use super::clock::Now;
+use super::damaged::{Damage, is_damaged};
+use super::doubts::Doubts;
+use super::encoded::encoded;
+use super::follower::{Followed, follow};
+use super::group::{self, Group, Polled};
+use super::pace::{Fate, Pace};
+use super::partition::{EndsTooEarly, Partition};
+use super::partitions::Partitions;
+use super::process::Processing;
+use super::rebalance::Change;
+use super::schemas::Schemas;
+use super::takeover::{self, WATERMARK_TIMEOUT};
+use super::transaction::{Stopped, Transaction};
+use super::{Pipeline, PipelineError, gates, index_of, number};
+use crate::changelog::{Barrier, ChangelogEntry};
+use crate::topics;
+use crate::view::status::Obstacle;
+
+/// How long the first poll of a turn waits for a record: what arrives ends the wait.
+const IDLE_POLL: Duration = Duration::from_millis(1);
+
+/// How long records are collected for one batch while more of them are there.
+const COLLECT_TIME: Duration = Duration::from_millis(50);
+
+/// Polls between two looks at the clock: a look costs nearly as much as a poll.
+const CLOCK_INTERVAL: usize = 64;
+
+/// How long the changelog is waited for where nothing else is done.
+const FOLLOW_POLL: Duration = Duration::from_millis(50);
+
+/// A consumer that was told that its offset is not in the log is replaced after this, and so joins the group again: a
+/// stale leader would have it do so all the time.
+const SESSION_PAUSE: Duration = Duration::from_secs(1);
+
+/// An instance that is thrown out of its group by a namesake more often than this in this time gives up. Once
+/// it may happen by itself, when a broker restarts.
+const CONTESTS: usize = 4;
+const CONTEST_TIME: Duration = Duration::from_secs(30);
+
+/// The parts of the pipeline, each with one job.
+pub(super) struct Worker {
+    pipeline: Pipeline,
+    partitions: Partitions,
+    schemas: Schemas,
+    pace: Pace,
+    doubts: Doubts,
+    damage: Damage,
+    turn: takeover::Turn,
+    /// When consumers were lost to a namesake.
+    lost_consumers: Vec<Instant>,
+}
+
+impl Worker {
+    /// Reads the changelog to its end. `None` if it was told to stop meanwhile.
+    pub(super) fn restore(pipeline: Pipeline) -> Result<Option<Self>, PipelineError> {
+        let began = Instant::now();
+        let Some(partitions) = Partitions::begin(&pipeline)? else { return Ok(None) };
+        let mut open = vec![true; partitions.len()];
+        let mut worker = Self {
+            partitions,
+            schemas: Schemas::new(
+                pipeline.events.clone(),
+                pipeline.status.clone(),
+                pipeline.runtime.clone(),
+                pipeline.stop.clone(),
+            ),
+            pace: Pace::new(pipeline.settings.batch_max_events),
+            doubts: Doubts::default(),
+            damage: Damage::default(),
+            turn: takeover::Turn::default(),
+            lost_consumers: Vec::new(),
+            pipeline,
+        };
+        while open.contains(&true) {
+            if worker.pipeline.stop.is_cancelled() {
+                return Ok(None);
+            }
+            worker.follow(FOLLOW_POLL, |index| open[index] = false)?;
+        }
+        info!(orders = worker.pipeline.view.store.count(), took = ?began.elapsed(), "restored");
+        Ok(Some(worker))
+    }
+
+    /// Processes events until it is told to stop.
+    pub(super) fn run(&mut self) -> Result<(), PipelineError> {
+        while !self.pipeline.stop.is_cancelled() {
+            if self.must_stand_by() {
+                self.stand_by()?;
+            } else {
+                self.session()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the topics do not go together: then nothing is processed, and the orders stay readable.
+    fn must_stand_by(&self) -> bool {
+        self.pipeline.status.has(Obstacle::Topics)
+    }
+
+    /// Follows the changelog, in no group, until the topics go together: events can be processed then.
+    fn stand_by(&mut self) -> Result<(), PipelineError> {
+        info!(changelog = self.pipeline.topics.changelog, "processing nothing; following the changelog");
+        while self.must_stand_by() && !self.pipeline.stop.is_cancelled() {
+            self.follow(FOLLOW_POLL, |_| {})?;
+            self.renew_silent_tail()?;
+        }
+        Ok(())
+    }
+
+    /// Works with one consumer for as long as that one works and the topics go together.
+    fn session(&mut self) -> Result<(), PipelineError> {
+        let consumer = group::join(&self.pipeline)?;
+        let topic = self.pipeline.topics.events.clone();
+        let mut group = Group::new(&consumer, &topic, self.partitions.len());
+        while !self.pipeline.stop.is_cancelled() {
+            if !self.turn(&mut group)? {
+                // A new consumer joins the group anew.
+                for index in 0..self.partitions.len() {
+                    self.change_owner(index, false, &mut group)?;
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn of the loop. False if the consumer cannot go on, or should not.
+    fn turn(&mut self, group: &mut Group<'_>) -> Result<bool, PipelineError> {
+        self.pipeline.status.beat();
+        if !self.collect(group)? || self.must_stand_by() {
+            return Ok(false);
+        }
+        self.follow(Duration::ZERO, |_| {})?;
+        self.renew_silent_tail()?;
+        // While it is in doubt what the changelog is, no barrier is read back either.
+        if self.may_write() {
+            self.pace.ensure_writer(&self.pipeline, self.partitions.has_any())?;
+        }
+        self.take_over(group)?;
+        self.process(group)?;
+        let can_write = self.pace.writer().is_some() && self.may_write();
+        let most = self.pipeline.settings.batch_max_events;
+        group.pause_and_resume(&self.partitions, most, can_write)?;
+        Ok(true)
+    }
+
+    /// Whether it is time to write, and sure where to.
+    fn may_write(&self) -> bool {
+        !self.doubts.is_changelog_open() && self.pace.may_write()
+    }
+
+    // What the group's consumer has.
+
+    /// Takes what has arrived, up to a batch and a little more. False if the consumer cannot go on.
+    ///
+    /// It polls in every turn, however much is waiting: the group's changes come inside the poll, and without
+    /// them an instance would go on for ever with partitions that are not its own any more.
+    fn collect(&mut self, group: &mut Group<'_>) -> Result<bool, PipelineError> {
+        let deadline = Instant::now() + COLLECT_TIME;
+        let enough = group.blocked(&self.partitions, Now::read()) + self.pipeline.settings.batch_max_events;
+        let mut patience = IDLE_POLL;
+        group.set_fetch_from(&self.partitions);
+        for polls in 1_usize.. {
+            match group.poll(patience) {
+                Polled::Nothing => break,
+                Polled::Change(change) => self.apply_change(&change, group)?,
+                Polled::Record(record) => {
+                    let index = index_of(rdkafka::Message::partition(&record));
+                    if self.partitions.get(index).is_some_and(Partition::is_ours) {
+                        group.backlog.push(index, record);
+                    }
+                }
+                Polled::Failed(error) => {
+                    if !self.can_go_on(&error, group)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            let is_late = || polls.is_multiple_of(CLOCK_INTERVAL) && Instant::now() >= deadline;
+            if group.backlog.len() >= enough || is_late() {
+                break;
+            }
+            patience = Duration::ZERO;
+        }
+        Ok(true)
+    }
+
+    /// Whether the consumer can go on after an error.
+    fn can_go_on(&mut self, error: &KafkaError, group: &Group<'_>) -> Result<bool, PipelineError> {
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                self.find_log_starts(group);
+                self.pipeline.pause(SESSION_PAUSE);
+                return Ok(false);
+            }
+            Some(Code::Fatal | Code::FencedInstanceId) => {
+                self.lost_consumer(error)?;
+                return Ok(false);
+            }
+            Some(code) if permission::is_missing(code) => {
+                return Err(group::not_allowed(&self.pipeline, code).into());
+            }
+            Some(code) if is_damaged(code) => {
+                self.damage.tell(&self.pipeline, &self.pipeline.topics.events, error);
+            }
+            _ => debug!(%error, "poll failed; librdkafka tries again"),
+        }
+        Ok(true)
+    }
+
+    /// The consumer cannot go on: another one has taken its place in the group.
+    fn lost_consumer(&mut self, error: &KafkaError) -> Result<(), PipelineError> {
+        let now = Instant::now();
+        self.lost_consumers.retain(|lost| now.duration_since(*lost) < CONTEST_TIME);
+        self.lost_consumers.push(now);
+        if let Some(instance_id) = &self.pipeline.settings.instance_id
+            && self.lost_consumers.len() > CONTESTS
+        {
+            return Err(PipelineError::InstanceIdTaken { instance_id: instance_id.clone() });
+        }
+        warn!(%error, "the consumer cannot go on; a new one takes its place");
+        Ok(())
+    }
+
+    /// The consumer asked for an offset that is not in the log any more, and does not fetch that partition
+    /// again: the next consumer begins where the log does.
+    fn find_log_starts(&mut self, group: &Group<'_>) {
+        for index in 0..self.partitions.len() {
+            let partition = &mut self.partitions[index];
+            if !partition.is_ours() {
+                continue;
+            }
+            self.pipeline.status.beat();
+            let Ok(log) = group.watermarks(partition.number(), WATERMARK_TIMEOUT) else { continue };
+            match partition.check_end(log) {
+                Ok(()) => partition.log_starts_at(log.start),
+                Err(early) => self.doubt_events(index, early),
+            }
+        }
+    }
+
+    /// Notes what the group did.
+    fn apply_change(&mut self, change: &Change, group: &mut Group<'_>) -> Result<(), PipelineError> {
+        let (numbers, assigned) = match change {
+            Change::Assigned(numbers) => (numbers, true),
+            Change::Revoked(numbers) => (numbers, false),
+        };
+        for index in numbers.iter().copied().map(index_of) {
+            if index < self.partitions.len() {
+                self.change_owner(index, assigned, group)?;
+            } else {
+                // Nothing is processed of any: an order's events may be in two partitions now.
+                let topic = self.pipeline.topics.events.clone();
+                let had = number(self.partitions.len());
+                topics::tell(&self.pipeline.status, Some(TopicError::PartitionsChanged { topic, had }));
+            }
+        }
+        Ok(())
+    }
+
+    fn change_owner(
+        &mut self,
+        index: usize,
+        assigned: bool,
+        group: &mut Group<'_>,
+    ) -> Result<(), PipelineError> {
+        group.backlog.clear(index);
+        let partition = &mut self.partitions[index];
+        let tail_move = if assigned { partition.assigned() } else { partition.revoked() };
+        self.partitions.move_tail(index, tail_move)?;
+        self.pipeline.status.change(index, |status| status.active = false);
+        gates::tell(&self.pipeline, &self.partitions);
+        Ok(())
+    }
+
+    // What the changelog has.
+
+    /// Takes what has come in the changelog, unless that is in doubt; waits `patience` for the first of it.
+    fn follow(&mut self, patience: Duration, at_end: impl FnMut(usize)) -> Result<(), PipelineError> {
+        self.pipeline.status.beat();
+        self.doubts.settle(&self.pipeline, &mut self.partitions)?;
+        self.damage.forget(&self.pipeline);
+        if self.doubts.is_changelog_open() {
+            if !patience.is_zero() {
+                self.pipeline.pause(patience);
+            }
+            return Ok(());
+        }
+        match follow(&self.pipeline, &mut self.partitions, patience, at_end)? {
+            Followed::On => {}
+            Followed::Doubt(reason) => self.doubts.of_changelog(&self.pipeline, &self.partitions, &reason),
+            Followed::Damage(error) => {
+                self.damage.tell(&self.pipeline, &self.pipeline.topics.changelog, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a new tail if this one gives nothing, although there should be something.
+    fn renew_silent_tail(&mut self) -> Result<(), PipelineError> {
+        let statuses = self.pipeline.status.partitions();
+        if !self.partitions.is_silent_for_too_long(&statuses) {
+            return Ok(());
+        }
+        debug!("the changelog is silent; reading it with a new client");
+        self.partitions.replace_tail(&self.pipeline)?;
+        self.partitions.silence.replaced(&self.pipeline.status.partitions());
+        Ok(())
+    }
+
+    fn doubt_events(&mut self, index: usize, EndsTooEarly { end, processed }: EndsTooEarly) {
+        let reason = format!(
+            "partition {index} ends before offset {processed}, up to which it is processed: at {end}"
+        );
+        self.doubts.of_events(&self.pipeline, &self.partitions, &reason);
+    }
+
+    // What is written.
+
+    /// Brings the partitions that the group has given to where they can be processed.
+    fn take_over(&mut self, group: &mut Group<'_>) -> Result<(), PipelineError> {
+        if !self.may_write() {
+            return Ok(());
+        }
+        self.write_barriers()?;
+        let early = self.turn.take_over(&self.pipeline, &mut self.partitions, group)?;
+        if let Some((index, early)) = early {
+            self.doubt_events(index, early);
+        }
+        takeover::fence_longest_awaited(&self.pipeline, &mut self.partitions)
+    }
+
+    /// Writes a barrier into every partition that needs one, in one transaction.
+    fn write_barriers(&mut self) -> Result<(), PipelineError> {
+        let needing = self.partitions.iter().filter(|partition| partition.needs_barrier());
+        let needing: Vec<i32> = needing.map(Partition::number).collect();
+        let Some(writer) = self.pace.writer().filter(|_| !needing.is_empty()) else { return Ok(()) };
+        let transactional_id = self.pipeline.clients.transactional_id.clone().unwrap_or_default();
+        let barrier = ChangelogEntry::Barrier(Barrier { transactional_id });
+        let barrier = encoded(&self.pipeline.changelog, barrier)?;
+        let written = Transaction::begin(writer, &self.pipeline.topics).and_then(|transaction| {
+            transaction.write_barriers(&needing, &barrier)?;
+            transaction.commit(&self.partitions, None)
+        });
+        match written {
+            Ok(written) => {
+                for (index, mark) in written.marks() {
+                    self.partitions[index].barrier_written(mark.offset, Instant::now());
+                }
+                self.pace.went_well(&self.pipeline);
+                Ok(())
+            }
+            Err(stopped) => self.stopped("no transactions are possible", stopped),
+        }
+    }
+
+    /// Processes what is there of the active partitions, in one transaction.
+    fn process(&mut self, group: &mut Group<'_>) -> Result<(), PipelineError> {
+        gates::tick(&self.pipeline, &mut self.partitions);
+        if !self.may_write() {
+            return Ok(());
+        }
+        let Some(writer) = self.pace.writer().filter(|writer| writer.is_idle()) else { return Ok(()) };
+        let mut processing = Processing {
+            pipeline: &self.pipeline,
+            schemas: &self.schemas,
+            partitions: &mut self.partitions,
+            group,
+            limit: self.pace.batch_limit(),
+        };
+        let began = Instant::now();
+        match processing.commit(writer) {
+            Ok(None) => Ok(()),
+            Ok(Some(committed)) => {
+                self.pipeline.metrics.committed(began.elapsed());
+                processing.show(committed);
+                self.pace.batch_went_well(&self.pipeline);
+                Ok(())
+            }
+            Err(stopped) => self.stopped("a transaction was aborted and will be tried again", stopped),
+        }
+    }
+
+    /// Nothing was committed; `what` tells it if only the transaction failed.
+    fn stopped(&mut self, what: &str, stopped: Stopped) -> Result<(), PipelineError> {
+        let (what, failure) = match stopped {
+            Stopped::Failed(failure) => (what.to_owned(), failure),
+            Stopped::LettersRefused(failure) => {
+                let topic = &self.pipeline.topics.dead_letters;
+                (format!("dead letters cannot be written to {topic}"), failure)
+            }
+            Stopped::OtherChangelog(reason, failure) => {
+                self.doubts.of_changelog(&self.pipeline, &self.partitions, &reason);
+                (reason, failure)
+            }
+            Stopped::Error(error) => return Err(error),
+        };
+        match self.pace.failed(&self.pipeline, &what, failure)? {
+            Fate::Aborted => Ok(()),
+            Fate::Unknown => self.writer_lost(),
+        }
+    }
+
+    /// Whether the last transaction was committed is unknown: new barriers tell.
+    fn writer_lost(&mut self) -> Result<(), PipelineError> {
+        for index in 0..self.partitions.len() {
+            if self.partitions[index].is_ours() {
+                let tail_move = self.partitions[index].writer_lost();
+                self.partitions.move_tail(index, tail_move)?;
+                self.pipeline.status.change(index, |status| status.active = false);
+            }
+        }
+        Ok(())
+    }
+}
