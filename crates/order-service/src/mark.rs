@@ -20,6 +20,18 @@ impl Mark {
         Self { offset: record.offset(), fingerprint }
     }
 
+    /// Of a record at this offset whose content does not matter.
+    #[cfg(test)]
+    pub(crate) fn at(offset: i64) -> Self {
+        Self { offset, fingerprint: 0 }
+    }
+
+    /// The same, but of another record.
+    #[cfg(test)]
+    pub(crate) fn of_another(offset: i64) -> Self {
+        Self { offset, fingerprint: 1 }
+    }
+
     /// Whether both are of records with the same key and value.
     pub(crate) fn says_the_same(self, other: Self) -> bool {
         self.fingerprint == other.fingerprint

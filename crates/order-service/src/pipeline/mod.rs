@@ -34,6 +34,8 @@ mod stable_offset;
 mod tail;
 mod takeover;
 mod transaction;
+#[cfg(test)]
+mod two_owners;
 mod watch;
 mod worker;
 

@@ -288,21 +288,23 @@ impl Partition {
     }
 
     /// Everything before the barrier is known: from here on this instance processes. `held` are the timers of the updates
-    /// that the store holds.
+    /// that the store holds. `None` if the barrier is not read back.
     pub(super) fn take_over(
         &mut self,
         log: Watermarks,
         held: impl IntoIterator<Item = Timer>,
-    ) -> (TakenOver, TailMove) {
-        let before = self.progress;
-        let taken_over = taken_over(before, log.start);
+    ) -> Option<(TakenOver, TailMove)> {
+        if !self.awaits_barrier() || self.awaited_since().is_some() {
+            return None;
+        }
+        let taken_over = taken_over(self.progress, log.start);
         let TakenOver { progress, lost } = taken_over;
         self.progress = Some(progress);
         // What is lost must be known to the other instances, and to who asks for what became of it. A changelog that has
         // no identity yet gets one.
         let unwritten = lost > 0 || self.lacks_identity();
         self.role = Role::Active(Active { unwritten, waits_for: None, grace: Grace::new(held) });
-        (taken_over, TailMove::Leave)
+        Some((taken_over, TailMove::Leave))
     }
 
     /// The consumer asked for an offset that its log does not have any more: it begins at `start`.
@@ -367,8 +369,8 @@ impl Partition {
 
     /// A batch of it was committed: how far it is processed now, up to when held updates were given up, and which are new.
     pub(super) fn committed(&mut self, progress: Progress, given_up_until: Option<i64>, held: Vec<Timer>) {
-        self.progress = Some(progress);
         if let Role::Active(active) = &mut self.role {
+            self.progress = Some(progress);
             active.unwritten = false;
             active.grace.committed(given_up_until, held);
         }
@@ -414,4 +416,270 @@ fn taken_over(progress: Option<Progress>, start: i64) -> TakenOver {
     let lost = start - progress.next_offset;
     let progress = Progress { next_offset: start, outcomes_from: start, lost: progress.lost + lost };
     TakenOver { progress, lost }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the barrier of these tests is.
+    const BARRIER: i64 = 7;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum State {
+        Follows,
+        NeedsBarrier,
+        /// The barrier is not read back yet.
+        Awaits,
+        /// It is.
+        ReadBack,
+        Active,
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Input {
+        Assigned,
+        Revoked,
+        BarrierWritten,
+        BarrierRead,
+        LastWriterFenced,
+        LeaderSilent,
+        TakeOver,
+        Committed,
+        WriterLost,
+    }
+
+    impl State {
+        /// Each has a successor, so that none is forgotten.
+        fn next(self) -> Option<Self> {
+            Some(match self {
+                Self::Follows => Self::NeedsBarrier,
+                Self::NeedsBarrier => Self::Awaits,
+                Self::Awaits => Self::ReadBack,
+                Self::ReadBack => Self::Active,
+                Self::Active => return None,
+            })
+        }
+
+        fn of(partition: &Partition) -> Self {
+            match partition.role {
+                Role::Follows => Self::Follows,
+                Role::NeedsBarrier => Self::NeedsBarrier,
+                Role::AwaitsBarrier { .. } if partition.awaited_since().is_some() => Self::Awaits,
+                Role::AwaitsBarrier { .. } => Self::ReadBack,
+                Role::Active(_) => Self::Active,
+            }
+        }
+
+        /// A partition in this state, of which the changelog is known up to before the barrier.
+        fn partition(self) -> Partition {
+            let mut partition = new();
+            partition.stored(mark(BARRIER - 1));
+            let inputs: &[Input] = match self {
+                Self::Follows => &[],
+                Self::NeedsBarrier => &[Input::Assigned],
+                Self::Awaits => &[Input::Assigned, Input::BarrierWritten],
+                Self::ReadBack => &[Input::Assigned, Input::BarrierWritten, Input::BarrierRead],
+                Self::Active => {
+                    &[Input::Assigned, Input::BarrierWritten, Input::BarrierRead, Input::TakeOver]
+                }
+            };
+            for input in inputs {
+                let _ = input.apply(&mut partition);
+            }
+            assert_eq!(Self::of(&partition), self);
+            partition
+        }
+    }
+
+    impl Input {
+        fn next(self) -> Option<Self> {
+            Some(match self {
+                Self::Assigned => Self::Revoked,
+                Self::Revoked => Self::BarrierWritten,
+                Self::BarrierWritten => Self::BarrierRead,
+                Self::BarrierRead => Self::LastWriterFenced,
+                Self::LastWriterFenced => Self::LeaderSilent,
+                Self::LeaderSilent => Self::TakeOver,
+                Self::TakeOver => Self::Committed,
+                Self::Committed => Self::WriterLost,
+                Self::WriterLost => return None,
+            })
+        }
+
+        fn apply(self, partition: &mut Partition) -> TailMove {
+            let now = Instant::now();
+            match self {
+                Self::Assigned => return partition.assigned(),
+                Self::Revoked => return partition.revoked(),
+                Self::WriterLost => return partition.writer_lost(),
+                Self::BarrierWritten => partition.barrier_written(BARRIER, now),
+                Self::BarrierRead => partition.stored(mark(BARRIER)),
+                Self::LastWriterFenced => partition.last_writer_fenced(now),
+                Self::LeaderSilent => partition.leader_silent(now),
+                Self::Committed => partition.committed(progress(9), None, Vec::new()),
+                Self::TakeOver => {
+                    let taken_over = partition.take_over(Watermarks { start: 0, end: 9 }, []);
+                    return taken_over.map_or(TailMove::Stay, |(_, tail_move)| tail_move);
+                }
+            }
+            TailMove::Stay
+        }
+
+        /// The state after this input, and what the tail does. Every pair is here.
+        fn expected(self, state: State) -> (State, TailMove) {
+            use State::{Active, Awaits, Follows, NeedsBarrier, ReadBack};
+            use TailMove::{Leave, ReturnTo, Stay};
+            match (self, state) {
+                (Self::Assigned, Follows | NeedsBarrier | Awaits | ReadBack) => (NeedsBarrier, Stay),
+                (Self::Assigned, Active) => (NeedsBarrier, ReturnTo(BARRIER)),
+                (Self::Revoked, Follows | NeedsBarrier | Awaits | ReadBack) => (Follows, Stay),
+                (Self::Revoked, Active) => (Follows, ReturnTo(BARRIER)),
+                (Self::BarrierWritten, NeedsBarrier) => (Awaits, Stay),
+                (Self::BarrierWritten, Follows | Awaits | ReadBack | Active) => (state, Stay),
+                (Self::BarrierRead, Awaits) => (ReadBack, Stay),
+                (Self::BarrierRead, Follows | NeedsBarrier | ReadBack | Active) => (state, Stay),
+                (Self::TakeOver, ReadBack) => (Active, Leave),
+                (Self::TakeOver, Follows | NeedsBarrier | Awaits | Active) => (state, Stay),
+                (Self::WriterLost, Follows) => (Follows, Stay),
+                (Self::WriterLost, NeedsBarrier | Awaits | ReadBack) => (NeedsBarrier, Stay),
+                (Self::WriterLost, Active) => (NeedsBarrier, ReturnTo(BARRIER)),
+                (Self::LastWriterFenced | Self::LeaderSilent | Self::Committed, _) => (state, Stay),
+            }
+        }
+    }
+
+    fn new() -> Partition {
+        Partition::new(0, "off".parse().unwrap())
+    }
+
+    fn mark(offset: i64) -> Mark {
+        Mark::at(offset)
+    }
+
+    fn progress(next_offset: i64) -> Progress {
+        Progress { next_offset, outcomes_from: 0, lost: 0 }
+    }
+
+    #[test]
+    fn every_state_answers_every_input() {
+        let states = std::iter::successors(Some(State::Follows), |state| state.next());
+        for state in states {
+            let inputs = std::iter::successors(Some(Input::Assigned), |input| input.next());
+            for input in inputs {
+                let mut partition = state.partition();
+                let tail_move = input.apply(&mut partition);
+                let got = (State::of(&partition), tail_move);
+                assert_eq!(got, input.expected(state), "{input:?} when it is {state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_an_active_partition_is_processed_and_has_held_updates() {
+        for state in std::iter::successors(Some(State::Follows), |state| state.next()) {
+            let mut partition = state.partition();
+            let is_active = state == State::Active;
+            assert_eq!(partition.active().is_some(), is_active, "{state:?}");
+            assert_eq!(partition.grace().is_some(), is_active, "{state:?}");
+            assert_eq!(partition.is_blocked(Instant::now()), !is_active, "{state:?}");
+            assert_eq!(partition.is_ours(), state != State::Follows);
+        }
+    }
+
+    #[test]
+    fn a_leader_that_does_not_answer_is_asked_again_after_a_pause() {
+        let (mut partition, now) = (State::ReadBack.partition(), Instant::now());
+        assert!(partition.can_be_taken_over(now));
+        partition.leader_silent(now);
+        assert!(!partition.can_be_taken_over(now + LEADER_PAUSE / 2));
+        assert!(partition.can_be_taken_over(now + LEADER_PAUSE));
+        assert!(!State::Awaits.partition().can_be_taken_over(now), "the barrier is not read back");
+    }
+
+    #[test]
+    fn it_goes_on_where_the_changelog_says_or_where_its_log_begins() {
+        let log = Watermarks { start: 4, end: 20 };
+        let take_over = |before: Option<Progress>| {
+            let mut partition = State::ReadBack.partition();
+            partition.identified(mark(1));
+            before.into_iter().for_each(|before| partition.progress_read(before));
+            let (taken_over, _) = partition.take_over(log, []).unwrap();
+            assert_eq!(partition.active(), Some(taken_over.progress));
+            (taken_over.progress.next_offset, taken_over.lost, partition.is_unwritten())
+        };
+        assert_eq!(take_over(None), (4, 0, false), "nothing was processed, so nothing is lost");
+        assert_eq!(take_over(Some(progress(9))), (9, 0, false));
+        assert_eq!(take_over(Some(progress(1))), (4, 3, true), "retention was faster");
+    }
+
+    #[test]
+    fn what_was_lost_before_is_not_forgotten() {
+        let lost_before = Progress { lost: 5, ..progress(1) };
+        let expected = Progress { next_offset: 4, outcomes_from: 4, lost: 8 };
+        assert_eq!(taken_over(Some(lost_before), 4), TakenOver { progress: expected, lost: 3 });
+    }
+
+    #[test]
+    fn a_log_that_ends_before_what_is_processed_is_another_one() {
+        let mut partition = new();
+        let log = Watermarks { start: 0, end: 8 };
+        assert_eq!(partition.check_end(log), Ok(()));
+        partition.progress_read(progress(8));
+        assert_eq!(partition.check_end(log), Ok(()));
+        partition.progress_read(progress(9));
+        assert_eq!(partition.check_end(log), Err(EndsTooEarly { end: 8, processed: 9 }));
+    }
+
+    #[test]
+    fn it_is_fetched_from_its_progress_or_from_a_later_begin_of_its_log() {
+        let mut partition = new();
+        assert_eq!(partition.fetch_from(), None);
+        partition.log_starts_at(3);
+        assert_eq!(partition.fetch_from(), Some(3));
+        partition.progress_read(progress(5));
+        assert_eq!(partition.fetch_from(), Some(5));
+        partition.log_starts_at(9);
+        assert_eq!(partition.fetch_from(), Some(9));
+    }
+
+    #[test]
+    fn the_last_two_records_are_remembered_and_older_ones_are_not_news() {
+        let mut partition = new();
+        assert_eq!(partition.known(), -1);
+        [3, 5, 4, 5].into_iter().for_each(|offset| partition.stored(mark(offset)));
+        assert_eq!((partition.marks(), partition.known()), ([Some(mark(3)), Some(mark(5))], 5));
+    }
+
+    #[test]
+    fn a_changelog_keeps_its_identity() {
+        let mut partition = new();
+        assert!(partition.lacks_identity());
+        assert!(!Partition::new(1, "off".parse().unwrap()).lacks_identity(), "partition 0 has it");
+        assert!(partition.identified(mark(3)));
+        assert!(!partition.lacks_identity());
+        assert!(partition.identified(mark(8)), "the same record, written once more");
+        assert!(!partition.identified(Mark::of_another(9)));
+        assert_eq!(partition.identity(), Some(mark(8)));
+    }
+
+    #[test]
+    fn a_schema_that_is_waited_for_is_looked_ahead_from_once() {
+        let mut partition = State::Active.partition();
+        assert!(partition.folded(Some(11), None));
+        assert!(partition.is_blocked(Instant::now()));
+        assert!(!partition.folded(Some(11), None), "it waits for the same one");
+        assert!(partition.folded(Some(12), None));
+        assert!(!partition.folded(None, None));
+        assert!(!partition.is_blocked(Instant::now()));
+    }
+
+    #[test]
+    fn a_commit_writes_what_was_unwritten() {
+        let mut partition = State::Active.partition();
+        assert!(partition.is_unwritten(), "the changelog lacks its identity");
+        partition.committed(progress(9), None, vec![(5, "ORD-1".into())]);
+        assert!(!partition.is_unwritten());
+        assert_eq!((partition.active(), partition.held()), (Some(progress(9)), 1));
+    }
 }

@@ -71,7 +71,9 @@ fn take_over(
         held.extend(updates.map(|update| (update.give_up_at, order_id.clone())));
     }
     let before = partitions[index].progress();
-    let (TakenOver { progress, lost }, tail_move) = partitions[index].take_over(log, held);
+    let Some((TakenOver { progress, lost }, tail_move)) = partitions[index].take_over(log, held) else {
+        return Ok(());
+    };
     partitions.move_tail(index, tail_move)?;
     if lost > 0 {
         error!(

@@ -177,3 +177,192 @@ impl Written {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use order_events::Reason;
+    use rdkafka::message::{OwnedMessage, Timestamp};
+
+    use super::*;
+    use crate::changelog::Progress;
+    use crate::event::outcome::Rejection;
+    use crate::pipeline::batch::PartitionBatch;
+
+    /// Notes what it is asked to do. What it is told to refuse fails.
+    struct FakeWriter {
+        calls: RefCell<Vec<String>>,
+        numbered: RefCell<Vec<Delivered>>,
+        /// The offset of the next record in the changelog.
+        next_offset: RefCell<i64>,
+        refuses: Option<&'static str>,
+    }
+
+    impl FakeWriter {
+        fn new(next_offset: i64, refuses: Option<&'static str>) -> Self {
+            let (calls, numbered) = Default::default();
+            Self { calls, numbered, next_offset: RefCell::new(next_offset), refuses }
+        }
+
+        fn call(&self, call: String) -> Result<(), KafkaError> {
+            let is_refused = self.refuses.is_some_and(|refused| call.starts_with(refused));
+            self.calls.borrow_mut().push(call);
+            if is_refused { Err(KafkaError::Canceled) } else { Ok(()) }
+        }
+    }
+
+    impl TransactionWriter for FakeWriter {
+        fn begin(&self) -> Result<(), Failure> {
+            self.call("begin".to_owned()).map_err(Failure::Aborted)
+        }
+
+        fn send(&self, record: NewRecord<'_>) -> Result<(), KafkaError> {
+            let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+            let what = if record.value.is_some() { "" } else { " deleted" };
+            self.call(format!("{}/{} {key}{what}", record.topic, record.partition))?;
+            if record.topic == "changelog" {
+                let offset = self.next_offset.replace_with(|offset| *offset + 1);
+                self.numbered.borrow_mut().extend(record.number.map(|number| (number, Mark::at(offset))));
+            }
+            Ok(())
+        }
+
+        fn drain(&self) -> Result<(), KafkaError> {
+            self.call("drain".to_owned())
+        }
+
+        fn delivered(&self) -> Result<Vec<Delivered>, KafkaError> {
+            self.call("delivered".to_owned())?;
+            Ok(self.numbered.take())
+        }
+
+        fn commit(
+            &self,
+            offsets: Option<(TopicPartitionList, ConsumerGroupMetadata)>,
+        ) -> Result<(), Failure> {
+            assert!(offsets.is_none());
+            self.call("commit".to_owned()).map_err(Failure::Unknown)
+        }
+
+        fn give_up(&self, error: KafkaError) -> Failure {
+            self.calls.borrow_mut().push("abort".to_owned());
+            Failure::Aborted(error)
+        }
+    }
+
+    fn topics() -> TopicNames {
+        TopicNames {
+            events: "events".to_owned(),
+            changelog: "changelog".to_owned(),
+            dead_letters: "dead-letters".to_owned(),
+        }
+    }
+
+    fn batch(number: i32) -> PartitionBatch {
+        PartitionBatch::new(number, Progress { next_offset: 5, outcomes_from: 0, lost: 0 }, false, 0)
+    }
+
+    /// Of partition 0: a letter, a state, a window that goes, the identity and the progress.
+    fn full_batch() -> EncodedBatch {
+        let (value, key) = (Some(b"no event".to_vec()), Some(b"letter".to_vec()));
+        let record = OwnedMessage::new(value, key, "events".to_owned(), Timestamp::NotAvailable, 0, 5, None);
+        let mut batch = batch(0);
+        batch.reject(&record, Rejection::new(Reason::Undecodable, "it is no event"));
+        let states = vec![("ORD-1".into(), Some(Box::from(*b"state")))];
+        let (windows, progress, identity) = (vec![(4096, None)], vec![1], Some(vec![2]));
+        EncodedBatch { batch, states, windows, progress, identity }
+    }
+
+    /// Of partition 1: only the progress.
+    fn small_batch() -> EncodedBatch {
+        let (states, windows) = Default::default();
+        EncodedBatch { batch: batch(1), states, windows, progress: vec![1], identity: None }
+    }
+
+    /// Partitions of which the changelog is known up to this offset.
+    fn known(offset: i64) -> [Partition; 2] {
+        [0, 1].map(|number| {
+            let mut partition = Partition::new(number, "off".parse().unwrap());
+            partition.stored(Mark::at(offset));
+            partition
+        })
+    }
+
+    /// Both batches in one transaction.
+    fn run(writer: &FakeWriter, known_up_to: i64) -> Result<Written, Stopped> {
+        let topics = topics();
+        let transaction = Transaction::begin(writer, &topics)?;
+        transaction.write("group", &full_batch())?;
+        transaction.write("group", &small_batch())?;
+        transaction.commit(&known(known_up_to), None)
+    }
+
+    const BEGUN_WITH_LETTERS: [&str; 3] = ["begin", "dead-letters/0 letter", "drain"];
+
+    #[test]
+    fn letters_come_first_and_the_progress_last_and_the_commit_after_all_deliveries() {
+        let writer = FakeWriter::new(10, None);
+        let written = run(&writer, 9).unwrap();
+        let of_changelog =
+            [("ORD-1", ""), (&Key::Outcomes(4096).as_text(), " deleted"), (&Key::Identity.as_text(), "")]
+                .map(|(key, what)| format!("changelog/0 {key}{what}"));
+        let progress = [0, 1].map(|number| format!("changelog/{number} {}", Key::Progress.as_text()));
+        let expected = BEGUN_WITH_LETTERS.map(str::to_owned).into_iter().chain(of_changelog).chain(progress);
+        let expected: Vec<String> = expected.chain(["delivered", "commit"].map(str::to_owned)).collect();
+        assert_eq!(*writer.calls.borrow(), expected);
+        // The first record and the progress of each partition, and the identity.
+        let marks = [(0, 10), (0, 13), (1, 14)].map(|(index, offset)| (index, Mark::at(offset)));
+        assert_eq!(written.marks().collect::<Vec<_>>(), marks);
+        assert_eq!(written.identity(), Some(Mark::at(12)));
+    }
+
+    #[test]
+    fn where_letters_are_refused_nothing_else_is_written() {
+        for refused in ["dead-letters", "drain"] {
+            let writer = FakeWriter::new(10, Some(refused));
+            assert!(matches!(run(&writer, 9), Err(Stopped::LettersRefused(_))), "{refused}");
+            let calls = writer.calls.borrow();
+            assert!(!calls.iter().any(|call| call.starts_with("changelog") || call == "commit"), "{calls:?}");
+            assert_eq!(calls.last().map(String::as_str), Some("abort"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_delivered_is_not_committed() {
+        for refused in ["changelog/0 ORD-1", "changelog/1", "delivered"] {
+            let writer = FakeWriter::new(10, Some(refused));
+            assert!(matches!(run(&writer, 9), Err(Stopped::Failed(Failure::Aborted(_)))), "{refused}");
+            let calls = writer.calls.borrow();
+            assert_eq!(calls.last().map(String::as_str), Some("abort"), "{refused}");
+            assert!(!calls.contains(&"commit".to_owned()), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_record_at_an_offset_that_was_given_before_is_taken_back() {
+        let writer = FakeWriter::new(10, None);
+        let Err(Stopped::OtherChangelog(reason, _)) = run(&writer, 10) else { panic!("it was committed") };
+        assert_eq!(reason, "partition 0 was known up to 10, a new record got 10");
+        assert_eq!(writer.calls.borrow().last().map(String::as_str), Some("abort"));
+    }
+
+    #[test]
+    fn a_commit_that_fails_is_not_aborted() {
+        let writer = FakeWriter::new(10, Some("commit"));
+        assert!(matches!(run(&writer, 9), Err(Stopped::Failed(Failure::Unknown(_)))));
+        assert!(!writer.calls.borrow().contains(&"abort".to_owned()));
+    }
+
+    #[test]
+    fn barriers_go_into_each_partition() {
+        let (writer, topics) = (FakeWriter::new(10, None), topics());
+        let transaction = Transaction::begin(&writer, &topics).unwrap();
+        transaction.write_barriers(&[0, 1], b"barrier").unwrap();
+        let written = transaction.commit(&known(9), None).unwrap();
+        assert_eq!(written.marks().collect::<Vec<_>>(), [(0, Mark::at(10)), (1, Mark::at(11))]);
+        let key = Key::Barrier.as_text();
+        let sent = [format!("changelog/0 {key}"), format!("changelog/1 {key}")];
+        assert_eq!(writer.calls.borrow()[1..3], sent);
+    }
+}
