@@ -7,7 +7,7 @@ use end_to_end_tests::{World, python, seed};
 use order_events::codec::AvroRecord;
 use order_events::config::RegistryConfig;
 use order_events::{
-    CreateOrderPayload, EventCodec, OrderEvent, OrderItem, Payload, Registry, UpdateOrderPayload,
+    CreateOrderPayload, EventCodec, OrderEvent, OrderItem, Payload, SchemaRegistry, UpdateOrderPayload,
 };
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -23,7 +23,7 @@ async fn codec(world: &World) -> EventCodec {
         auto_register: true,
         timeout: std::time::Duration::from_secs(30),
     };
-    EventCodec::register(Arc::new(Registry::new(config).unwrap()), world.topic()).await.unwrap()
+    EventCodec::register(Arc::new(SchemaRegistry::new(config).unwrap()), world.topic()).await.unwrap()
 }
 
 #[tokio::test]

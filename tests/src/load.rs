@@ -7,7 +7,7 @@ use std::time::Duration;
 use order_events::config::RegistryConfig;
 use order_events::headers::EventHeaders;
 use order_events::{
-    CreateOrderPayload, EventCodec, EventType, OrderEvent, OrderItem, Payload, Registry, TraceContext,
+    CreateOrderPayload, EventCodec, EventType, OrderEvent, OrderItem, Payload, SchemaRegistry, TraceContext,
     UpdateOrderPayload,
 };
 use rdkafka::ClientConfig;
@@ -92,7 +92,7 @@ pub async fn codec(world: &World) -> EventCodec {
         auto_register: true,
         timeout: Duration::from_secs(30),
     };
-    let registry = Arc::new(Registry::new(config).unwrap());
+    let registry = Arc::new(SchemaRegistry::new(config).unwrap());
     EventCodec::register(registry, world.topic()).await.unwrap()
 }
 

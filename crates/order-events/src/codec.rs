@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::model::OrderEvent;
-use crate::registry::{FetchError, RegisterError, Registry, SchemaId};
+use crate::registry::{FetchError, RegisterError, SchemaId, SchemaRegistry};
 use crate::schema_size;
 
 /// The first byte of a framed value; four bytes of schema id follow, the most significant first.
@@ -114,7 +114,7 @@ pub type EventCodec = Codec<OrderEvent>;
 
 /// Encodes and decodes the values of one topic. Every method takes `&self`.
 pub struct Codec<T> {
-    registry: Arc<Registry>,
+    registry: Arc<SchemaRegistry>,
     own_id: SchemaId,
     writer: GenericDatumWriter<'static>,
     schemas: RwLock<HashMap<SchemaId, Arc<WriterSchema<T>>>>,
@@ -125,7 +125,7 @@ impl<T: AvroRecord> Codec<T> {
     ///
     /// # Errors
     /// See [`RegisterError`]; only `Unavailable` is worth another attempt.
-    pub async fn register(registry: Arc<Registry>, topic: &str) -> Result<Self, RegisterError> {
+    pub async fn register(registry: Arc<SchemaRegistry>, topic: &str) -> Result<Self, RegisterError> {
         let own_id = registry.schema_id(&format!("{topic}-value"), T::SCHEMA).await?;
         Ok(Self::new(registry, own_id))
     }
@@ -134,7 +134,7 @@ impl<T: AvroRecord> Codec<T> {
         clippy::expect_used,
         reason = "the schemas are part of the program, and every test goes through here"
     )]
-    fn new(registry: Arc<Registry>, own_id: SchemaId) -> Self {
+    fn new(registry: Arc<SchemaRegistry>, own_id: SchemaId) -> Self {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
         let writer = GenericDatumWriter::builder(T::schema()).build().expect("the schema resolves");
         let own = WriterSchema::new(T::schema()).expect("the schema resolves");

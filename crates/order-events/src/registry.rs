@@ -98,14 +98,14 @@ struct Level {
 }
 
 /// A client of one schema registry (Confluent's API: Confluent, Apicurio's `ccompat`, Karapace, Redpanda).
-pub struct Registry {
+pub struct SchemaRegistry {
     config: RegistryConfig,
     settings: SrSettings,
     schemas: AvroDecoder,
     http: reqwest::Client,
 }
 
-impl Registry {
+impl SchemaRegistry {
     /// A client with the configured address, credentials and time-out. Asks nothing yet.
     ///
     /// # Errors

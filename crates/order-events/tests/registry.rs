@@ -58,7 +58,7 @@ async fn a_registry_that_is_not_there_is_an_outage() {
     let registry = ScriptedRegistry::start().await;
     let mut config = registry.config();
     config.url = "http://127.0.0.1:1".into();
-    let nowhere = std::sync::Arc::new(order_events::Registry::new(config).unwrap());
+    let nowhere = std::sync::Arc::new(order_events::SchemaRegistry::new(config).unwrap());
     let error = EventCodec::register(nowhere.clone(), "order-events").await.err().unwrap();
     assert!(matches!(error, RegisterError::Unavailable(_)), "{error:?}");
     let error = nowhere.schema(7).await.err().unwrap();
@@ -171,7 +171,7 @@ async fn without_auto_registration_the_schema_is_only_looked_up() {
     let look_only = || {
         let mut config = registry.config();
         config.auto_register = false;
-        std::sync::Arc::new(order_events::Registry::new(config).unwrap())
+        std::sync::Arc::new(order_events::SchemaRegistry::new(config).unwrap())
     };
     registry.script([Answer::json(200, json!({ "id": 5 }))]);
     EventCodec::register(look_only(), "order-events").await.unwrap();

@@ -9,7 +9,7 @@ use axum::http::{Method, Uri};
 use axum::{Json, Router};
 use order_events::codec::{AvroRecord, Codec};
 use order_events::config::RegistryConfig;
-use order_events::{OrderEvent, Registry};
+use order_events::{OrderEvent, SchemaRegistry};
 use rdkafka::Timestamp;
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ impl<T: AvroRecord> Codecs<T> {
 }
 
 /// A registry that gives the schemas of the changelog and of the events these ids, and knows others.
-async fn registry([changelog, events]: [u32; 2], known: [(u32, String); 2]) -> Arc<Registry> {
+async fn registry([changelog, events]: [u32; 2], known: [(u32, String); 2]) -> Arc<SchemaRegistry> {
     let answer = move |method: Method, uri: Uri| async move {
         let path = uri.path();
         let schema = known.iter().find(|(id, _)| path == format!("/schemas/ids/{id}"));
@@ -112,7 +112,9 @@ async fn registry([changelog, events]: [u32; 2], known: [(u32, String); 2]) -> A
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
     let timeout = Duration::from_secs(5);
-    Arc::new(Registry::new(RegistryConfig { url, basic_auth: None, auto_register: true, timeout }).unwrap())
+    Arc::new(
+        SchemaRegistry::new(RegistryConfig { url, basic_auth: None, auto_register: true, timeout }).unwrap(),
+    )
 }
 
 fn to_hex(bytes: &[u8]) -> String {

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use order_events::Registry;
+use order_events::SchemaRegistry;
 use order_events::config::RegistryConfig;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -64,8 +64,8 @@ impl ScriptedRegistry {
         self.requests.lock().unwrap().clone()
     }
 
-    pub(crate) fn client(&self) -> Arc<Registry> {
-        Arc::new(Registry::new(self.config()).unwrap())
+    pub(crate) fn client(&self) -> Arc<SchemaRegistry> {
+        Arc::new(SchemaRegistry::new(self.config()).unwrap())
     }
 
     pub(crate) fn config(&self) -> RegistryConfig {

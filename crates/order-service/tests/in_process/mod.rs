@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use clap::Parser;
 use order_events::codec::Codec;
 use order_events::config::RegistryConfig;
-use order_events::{CreateOrderPayload, Registry};
+use order_events::{CreateOrderPayload, SchemaRegistry};
 use order_service::changelog::{ChangelogCodec, ChangelogEntry, OrderState};
 use order_service::config::Config;
 use order_service::http;
@@ -54,14 +54,16 @@ pub(crate) async fn app(store: Store, status: &Status) -> Router {
 }
 
 /// A registry that knows every schema as number 7.
-async fn registry() -> Arc<Registry> {
+async fn registry() -> Arc<SchemaRegistry> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answers =
         Router::new().fallback(|| async { Json(json!({ "id": 7, "compatibilityLevel": "BACKWARD" })) });
     tokio::spawn(async move { axum::serve(listener, answers).await });
     let timeout = Duration::from_secs(5);
-    Arc::new(Registry::new(RegistryConfig { url, basic_auth: None, auto_register: true, timeout }).unwrap())
+    Arc::new(
+        SchemaRegistry::new(RegistryConfig { url, basic_auth: None, auto_register: true, timeout }).unwrap(),
+    )
 }
 
 fn order() -> OrderState {
