@@ -1,7 +1,6 @@
 //! Events by the hundred thousand, straight into Kafka.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use order_events::config::RegistryConfig;
@@ -86,14 +85,18 @@ impl Load {
 
 /// The codec of a world's events.
 pub async fn codec(world: &World) -> EventCodec {
+    registry(world).codec(world.topic()).await.unwrap()
+}
+
+/// A client of a world's schema registry.
+pub fn registry(world: &World) -> SchemaRegistry {
     let config = RegistryConfig {
         url: world.stack().registry_url(),
         basic_auth: None,
         auto_register: true,
         timeout: Duration::from_secs(30),
     };
-    let registry = Arc::new(SchemaRegistry::new(config).unwrap());
-    EventCodec::register(registry, world.topic()).await.unwrap()
+    SchemaRegistry::new(config).unwrap()
 }
 
 fn create(number: u32) -> Payload {

@@ -60,6 +60,11 @@ impl<'a> Bootstrap<'a> {
         self.topics.clone()
     }
 
+    /// The client of the schema registry.
+    pub fn registry(&self) -> Arc<SchemaRegistry> {
+        self.registry.clone()
+    }
+
     /// Makes the topic of the events unless it is there, and waits until it has as many partitions as are set. Gives
     /// their number.
     ///
@@ -94,7 +99,7 @@ impl<'a> Bootstrap<'a> {
     /// # Errors
     /// The registry says no.
     pub async fn codec<T: AvroRecord>(&self, topic: &str) -> Result<Codec<T>, BootstrapError> {
-        let registered = (|| Codec::register(self.registry.clone(), topic))
+        let registered = (|| self.registry.codec(topic))
             .retry(backoff())
             .when(|error| matches!(error, RegisterError::Unavailable(_)))
             .notify(|error, wait| self.tell(error, wait));

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use order_events::Reason;
-use order_events::codec::DecodeError;
-use order_events::registry::SchemaId;
+use order_events::codec::{DecodeError, SchemaId};
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::BorrowedMessage;

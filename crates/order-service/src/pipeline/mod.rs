@@ -31,8 +31,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use order_events::EventCodec;
 use order_events::permission::{self, NotAllowed};
+use order_events::{EventCodec, SchemaRegistry};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Message, TopicPartitionList};
@@ -46,7 +46,7 @@ use self::doubt::Doubt;
 pub(crate) use self::error::PipelineError;
 use self::partition::Partition;
 use self::rebalance::{GroupContext, StartOffsets};
-use self::schemas::Schemas;
+use self::schemas::{Fetcher, Schemas};
 use self::tail::Tail;
 pub(crate) use self::watch::watch;
 use crate::changelog::ChangelogCodec;
@@ -99,6 +99,8 @@ pub(crate) struct Pipeline {
     pub events: Arc<EventCodec>,
     /// Reads and writes the changelog.
     pub changelog: Arc<ChangelogCodec>,
+    /// Has the schemas of both.
+    pub registry: Arc<SchemaRegistry>,
     /// What it shows.
     pub view: View,
     /// Where it tells how it is.
@@ -167,6 +169,10 @@ impl Pipeline {
 }
 
 impl Pipeline {
+    fn fetcher(&self) -> Fetcher {
+        Fetcher::new(self.registry.clone(), self.status.clone(), self.stop.clone())
+    }
+
     /// Waits. False if it was told to stop meanwhile.
     fn pause(&self, pause: Duration) -> bool {
         pause_on(&self.runtime, &self.stop, pause)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
-use order_events::registry::SchemaId;
+use order_events::codec::SchemaId;
 
 use super::retry::Retry;
 use crate::changelog::Progress;
