@@ -1,14 +1,10 @@
 //! The codec and Python's fastavro write the same bytes for the same event, and read each other's.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
-use end_to_end_tests::{World, python, seed};
+use end_to_end_tests::{World, load, python, seed};
 use order_events::codec::AvroRecord;
-use order_events::config::RegistryConfig;
-use order_events::{
-    CreateOrderPayload, EventCodec, OrderEvent, OrderItem, Payload, Registry, UpdateOrderPayload,
-};
+use order_events::{CreateOrderPayload, OrderEvent, OrderItem, Payload, UpdateOrderPayload};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -16,20 +12,10 @@ use serde_json::{Value, json};
 
 const EVENTS: usize = 2000;
 
-async fn codec(world: &World) -> EventCodec {
-    let config = RegistryConfig {
-        url: world.stack().registry_url(),
-        basic_auth: None,
-        auto_register: true,
-        timeout: std::time::Duration::from_secs(30),
-    };
-    EventCodec::register(Arc::new(Registry::new(config).unwrap()), world.topic()).await.unwrap()
-}
-
 #[tokio::test]
 async fn both_write_the_same_bytes_and_read_each_other() {
     let world = World::shared().await;
-    let codec = codec(&world).await;
+    let codec = load::codec(&world).await;
     let seed = seed();
     let mut rng = StdRng::seed_from_u64(seed);
 

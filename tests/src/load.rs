@@ -1,13 +1,12 @@
 //! Events by the hundred thousand, straight into Kafka.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use order_events::config::RegistryConfig;
 use order_events::headers::EventHeaders;
 use order_events::{
-    CreateOrderPayload, EventCodec, EventType, OrderEvent, OrderItem, Payload, Registry, TraceContext,
+    CreateOrderPayload, EventCodec, EventType, OrderEvent, OrderItem, Payload, SchemaRegistry, TraceContext,
     UpdateOrderPayload,
 };
 use rdkafka::ClientConfig;
@@ -86,14 +85,18 @@ impl Load {
 
 /// The codec of a world's events.
 pub async fn codec(world: &World) -> EventCodec {
+    registry(world).codec(world.topic()).await.unwrap()
+}
+
+/// A client of a world's schema registry.
+pub fn registry(world: &World) -> SchemaRegistry {
     let config = RegistryConfig {
         url: world.stack().registry_url(),
         basic_auth: None,
         auto_register: true,
         timeout: Duration::from_secs(30),
     };
-    let registry = Arc::new(Registry::new(config).unwrap());
-    EventCodec::register(registry, world.topic()).await.unwrap()
+    SchemaRegistry::new(config).unwrap()
 }
 
 fn create(number: u32) -> Payload {

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::codec::{AvroRecord, Codec};
 use crate::config::{KafkaConfig, RegistryConfig, TopicArgs};
-use crate::registry::{RegisterError, Registry, RegistryClientError};
+use crate::registry::{RegisterError, RegistryClientError, SchemaRegistry};
 use crate::topics::{TopicError, TopicSpec, Topics, check_partitions};
 
 /// Why a service cannot start; waiting would not help.
@@ -34,7 +34,7 @@ pub enum BootstrapError {
 /// Prepares a service's boot. Each step waits for as long as it takes; drop it to stop waiting.
 pub struct Bootstrap<'a> {
     topics: Arc<Topics>,
-    registry: Arc<Registry>,
+    registry: Arc<SchemaRegistry>,
     waiting: &'a (dyn Fn(&str) + Sync),
 }
 
@@ -50,7 +50,7 @@ impl<'a> Bootstrap<'a> {
     ) -> Result<Self, BootstrapError> {
         Ok(Self {
             topics: Arc::new(Topics::new(kafka)?),
-            registry: Arc::new(Registry::new(registry.clone())?),
+            registry: Arc::new(SchemaRegistry::new(registry.clone())?),
             waiting,
         })
     }
@@ -58,6 +58,11 @@ impl<'a> Bootstrap<'a> {
     /// The client of the topics.
     pub fn topics(&self) -> Arc<Topics> {
         self.topics.clone()
+    }
+
+    /// The client of the schema registry.
+    pub fn registry(&self) -> Arc<SchemaRegistry> {
+        self.registry.clone()
     }
 
     /// Makes the topic of the events unless it is there, and waits until it has as many partitions as are set. Gives
@@ -94,7 +99,7 @@ impl<'a> Bootstrap<'a> {
     /// # Errors
     /// The registry says no.
     pub async fn codec<T: AvroRecord>(&self, topic: &str) -> Result<Codec<T>, BootstrapError> {
-        let registered = (|| Codec::register(self.registry.clone(), topic))
+        let registered = (|| self.registry.codec(topic))
             .retry(backoff())
             .when(|error| matches!(error, RegisterError::Unavailable(_)))
             .notify(|error, wait| self.tell(error, wait));

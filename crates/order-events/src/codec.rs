@@ -21,8 +21,10 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::model::OrderEvent;
-use crate::registry::{FetchError, RegisterError, Registry, SchemaId};
 use crate::schema_size;
+
+/// A schema's number in the registry.
+pub type SchemaId = u32;
 
 /// The first byte of a framed value; four bytes of schema id follow, the most significant first.
 const MAGIC: u8 = 0;
@@ -99,8 +101,8 @@ pub enum DecodeError {
     /// For ever.
     #[error(transparent)]
     Undecodable(#[from] Undecodable),
-    /// The schema was not fetched yet: [`Codec::fetch_schema`], then decode again.
-    #[error("the schema with id {0} was not fetched yet")]
+    /// The codec does not know the schema yet: [`Codec::learn`] it, then decode again.
+    #[error("the schema with id {0} is not known yet")]
     SchemaNeeded(SchemaId),
 }
 
@@ -112,33 +114,25 @@ pub struct EncodeError(Box<apache_avro::Error>);
 /// The codec of the events.
 pub type EventCodec = Codec<OrderEvent>;
 
-/// Encodes and decodes the values of one topic. Every method takes `&self`.
+/// Encodes and decodes the values of one topic. It never asks the network: whoever decodes gets the schemas and lets the
+/// codec learn them. Every method takes `&self`.
 pub struct Codec<T> {
-    registry: Arc<Registry>,
     own_id: SchemaId,
     writer: GenericDatumWriter<'static>,
     schemas: RwLock<HashMap<SchemaId, Arc<WriterSchema<T>>>>,
 }
 
 impl<T: AvroRecord> Codec<T> {
-    /// Registers (or looks up) the schema under `<topic>-value` (TopicNameStrategy).
-    ///
-    /// # Errors
-    /// See [`RegisterError`]; only `Unavailable` is worth another attempt.
-    pub async fn register(registry: Arc<Registry>, topic: &str) -> Result<Self, RegisterError> {
-        let own_id = registry.schema_id(&format!("{topic}-value"), T::SCHEMA).await?;
-        Ok(Self::new(registry, own_id))
-    }
-
+    /// A codec that writes with the schema of `T`, which has `own_id` in the registry, and reads no other yet.
     #[expect(
         clippy::expect_used,
         reason = "the schemas are part of the program, and every test goes through here"
     )]
-    fn new(registry: Arc<Registry>, own_id: SchemaId) -> Self {
+    pub fn new(own_id: SchemaId) -> Self {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
         let writer = GenericDatumWriter::builder(T::schema()).build().expect("the schema resolves");
         let own = WriterSchema::new(T::schema()).expect("the schema resolves");
-        Self { registry, own_id, writer, schemas: RwLock::new(HashMap::from([(own_id, Arc::new(own))])) }
+        Self { own_id, writer, schemas: RwLock::new(HashMap::from([(own_id, Arc::new(own))])) }
     }
 
     /// Appends the framed bytes of `value` to `out`. On an error `out` is as it was.
@@ -161,7 +155,7 @@ impl<T: AvroRecord> Codec<T> {
         }
     }
 
-    /// Decodes a record's value. Never asks the network: see [`DecodeError::SchemaNeeded`].
+    /// Decodes a record's value.
     ///
     /// # Errors
     /// See [`DecodeError`].
@@ -176,35 +170,20 @@ impl<T: AvroRecord> Codec<T> {
         unframe(Some(value)).is_ok_and(|(id, _)| id == self.own_id)
     }
 
-    /// Decodes a record's value; fetches its schema first if that was not done yet.
-    ///
-    /// # Errors
-    /// See [`FetchError`]; only `Unavailable` is worth another attempt.
-    pub async fn decode_fetching(&self, value: Option<&[u8]>) -> Result<T, FetchError> {
-        loop {
-            match self.decode(value) {
-                Ok(decoded) => return Ok(decoded),
-                Err(DecodeError::Undecodable(reason)) => return Err(reason.into()),
-                Err(DecodeError::SchemaNeeded(id)) => self.fetch_schema(id).await?,
-            }
-        }
-    }
-
     fn known(&self, id: SchemaId) -> Option<Arc<WriterSchema<T>>> {
         self.schemas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Fetches the schema with this id, so that [`decode`](Self::decode) knows it from now on. What the registry refuses
-    /// is asked for anew each time: a registry can be mended.
+    /// Takes a schema that other programs write with, so that [`decode`](Self::decode) knows it from now on. An id that
+    /// is known keeps its schema.
     ///
     /// # Errors
-    /// See [`FetchError`]; only `Unavailable` is worth another attempt.
-    pub async fn fetch_schema(&self, id: SchemaId) -> Result<(), FetchError> {
+    /// [`Undecodable::UnusableSchema`]: no value that it describes could be one of ours.
+    pub fn learn(&self, id: SchemaId, schema: &Schema) -> Result<(), Undecodable> {
         if self.known(id).is_some() {
             return Ok(());
         }
-        let fetched = self.registry.schema(id).await?;
-        let schema = WriterSchema::of_others(&fetched.parsed);
+        let schema = WriterSchema::of_others(schema);
         let schema = schema.map_err(|reason| Undecodable::UnusableSchema { id, reason })?;
         let mut schemas = self.schemas.write().unwrap_or_else(PoisonError::into_inner);
         schemas.entry(id).or_insert_with(|| Arc::new(schema));
@@ -216,7 +195,7 @@ impl<T: AvroRecord> Codec<T> {
 ///
 /// # Errors
 /// There is no value, or no frame.
-pub fn unframe(value: Option<&[u8]>) -> Result<(SchemaId, &[u8]), Undecodable> {
+fn unframe(value: Option<&[u8]>) -> Result<(SchemaId, &[u8]), Undecodable> {
     let value = value.ok_or(Undecodable::NoValue)?;
     match value.split_first_chunk::<FRAME_LEN>() {
         Some((&[MAGIC, a, b, c, d], body)) => Ok((SchemaId::from_be_bytes([a, b, c, d]), body)),

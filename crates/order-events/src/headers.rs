@@ -15,11 +15,11 @@ use crate::position::Position;
 use crate::trace_context::TraceContext;
 
 /// `ce_specversion`: the version of CloudEvents.
-pub const SPEC_VERSION: &str = "1.0";
+const SPEC_VERSION: &str = "1.0";
 /// `content-type` of an Avro value.
 pub const CONTENT_TYPE: &str = "application/avro";
 /// The header that holds the event's id.
-pub const CE_ID: &str = "ce_id";
+const CE_ID: &str = "ce_id";
 /// The header that links the record to the request that made it.
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -74,11 +74,6 @@ pub fn event_id<'a, H: Headers>(headers: Option<&'a H>, place: impl FnOnce() -> 
     }
 }
 
-/// The trace that a record belongs to, if it says so.
-pub fn trace_context<H: Headers>(headers: Option<&H>) -> Option<TraceContext> {
-    text(headers?, TRACEPARENT)?.parse().ok()
-}
-
 /// The last header called `key`, if it is text.
 fn text<'a, H: Headers>(headers: &'a H, key: &str) -> Option<&'a str> {
     headers
@@ -130,7 +125,6 @@ mod tests {
             ]
         );
         assert_eq!(event_id(Some(&headers), place), "e-1");
-        assert_eq!(trace_context(Some(&headers)).unwrap().to_string(), trace);
     }
 
     #[test]

@@ -31,6 +31,6 @@ pub use model::{CreateOrderPayload, EventType, OrderEvent, OrderItem, Payload, U
 pub use order_id::OrderId;
 pub use partitioner::partition_of;
 pub use position::{Place, Position};
-pub use registry::Registry;
+pub use registry::SchemaRegistry;
 pub use status::Status;
 pub use trace_context::TraceContext;

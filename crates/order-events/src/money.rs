@@ -3,12 +3,12 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 
 /// Whether a double from the wire is an amount of money: any finite one.
-pub fn is_amount(wire: f64) -> bool {
+pub(crate) fn is_amount(wire: f64) -> bool {
     wire.is_finite()
 }
 
 /// The decimal that a double from the wire stands for: the shortest one that is read back as that double,
-/// which is what was written, so 59.98 is exactly 59.98. `None` if it [is no amount](is_amount) or is beyond
+/// which is what was written, so 59.98 is exactly 59.98. `None` if it is no amount or is beyond
 /// what a [`Decimal`] holds, 7.9e28; below 1e-28 it is zero.
 pub fn from_wire(wire: f64) -> Option<Decimal> {
     if is_amount(wire) { wire.to_string().parse().ok() } else { None }

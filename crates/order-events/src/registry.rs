@@ -20,11 +20,8 @@ use serde_json::json;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::codec::Undecodable;
+use crate::codec::{AvroRecord, Codec, DecodeError, SchemaId, Undecodable};
 use crate::config::RegistryConfig;
-
-/// A schema's number in the registry.
-pub type SchemaId = u32;
 
 /// What a subject is set to when it has no level of its own. Records of any age are read by programs of any
 /// age, so a change must be readable in both directions, against every version. `BACKWARD` would let a third
@@ -98,14 +95,14 @@ struct Level {
 }
 
 /// A client of one schema registry (Confluent's API: Confluent, Apicurio's `ccompat`, Karapace, Redpanda).
-pub struct Registry {
+pub struct SchemaRegistry {
     config: RegistryConfig,
     settings: SrSettings,
     schemas: AvroDecoder,
     http: reqwest::Client,
 }
 
-impl Registry {
+impl SchemaRegistry {
     /// A client with the configured address, credentials and time-out. Asks nothing yet.
     ///
     /// # Errors
@@ -124,12 +121,44 @@ impl Registry {
         Ok(Self { schemas: AvroDecoder::new(settings.clone()), settings, http, config })
     }
 
-    /// The id of `schema` under `subject`: registers it, or only looks it up when `SCHEMA_AUTO_REGISTER` is
-    /// false. Registering again what is registered gives the same id.
+    /// The codec of the values in `topic`. Registers its schema under `<topic>-value` (TopicNameStrategy), or only looks
+    /// it up when `SCHEMA_AUTO_REGISTER` is false.
     ///
     /// # Errors
-    /// See [`RegisterError`].
-    pub async fn schema_id(&self, subject: &str, schema: &str) -> Result<SchemaId, RegisterError> {
+    /// See [`RegisterError`]; only `Unavailable` is worth another attempt.
+    pub async fn codec<T: AvroRecord>(&self, topic: &str) -> Result<Codec<T>, RegisterError> {
+        Ok(Codec::new(self.schema_id(&format!("{topic}-value"), T::SCHEMA).await?))
+    }
+
+    /// Decodes a record's value with `codec`, and teaches it the schema first if need be.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; only `Unavailable` is worth another attempt.
+    pub async fn decode<T: AvroRecord>(
+        &self,
+        codec: &Codec<T>,
+        value: Option<&[u8]>,
+    ) -> Result<T, FetchError> {
+        loop {
+            match codec.decode(value) {
+                Ok(decoded) => return Ok(decoded),
+                Err(DecodeError::Undecodable(reason)) => return Err(reason.into()),
+                Err(DecodeError::SchemaNeeded(id)) => self.teach(codec, id).await?,
+            }
+        }
+    }
+
+    /// Fetches the schema with this id, and lets `codec` learn it. A schema that the registry refuses is asked for anew
+    /// each time: a registry can be mended.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; only `Unavailable` is worth another attempt.
+    pub async fn teach<T: AvroRecord>(&self, codec: &Codec<T>, id: SchemaId) -> Result<(), FetchError> {
+        Ok(codec.learn(id, &self.schema(id).await?.parsed)?)
+    }
+
+    /// The id of `schema` under `subject`. Registering again what is registered gives the same id.
+    async fn schema_id(&self, subject: &str, schema: &str) -> Result<SchemaId, RegisterError> {
         if !self.config.auto_register {
             return self.look_up(subject, schema).await;
         }
@@ -209,10 +238,7 @@ impl Registry {
     }
 
     /// The schema with this id, from the cache if it was fetched before.
-    ///
-    /// # Errors
-    /// See [`FetchError`].
-    pub async fn schema(&self, id: SchemaId) -> Result<Arc<AvroSchema>, FetchError> {
+    async fn schema(&self, id: SchemaId) -> Result<Arc<AvroSchema>, FetchError> {
         let error = match self.schemas.get_schema(id).await {
             Ok(schema) => return Ok(schema),
             Err(error) => error,

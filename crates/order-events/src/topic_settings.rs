@@ -1,11 +1,10 @@
 //! Settings of topics that the promises rest on. What is weak is told once, and ends nothing.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::topics::{MAX_MESSAGE_BYTES, TopicError, Topics};
+use crate::topics::{MAX_MESSAGE_BYTES, Settings, TopicError, Topics};
 
 /// When a topic is looked at again that is not there yet.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -63,15 +62,6 @@ fn tell(topic: &str, role: Role, found: &Settings) {
     for reason in weaknesses(role, found) {
         warn!(topic, reason, "a setting of the topic is weak");
     }
-}
-
-/// What is known of a topic.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// How many copies its least copied partition has.
-    pub copies: usize,
-    /// Its settings, those included that it has from its brokers.
-    pub values: HashMap<String, String>,
 }
 
 /// What is weak in a topic, for a person.

@@ -14,7 +14,6 @@ use tracing::info;
 use crate::client_log::ClientLog;
 use crate::config::{KafkaConfig, TopicArgs};
 use crate::permission::{self, NotAllowed};
-use crate::topic_settings::Settings;
 
 /// How long one question to the cluster may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -190,6 +189,14 @@ pub fn check_partitions(args: &TopicArgs, has: i32) -> Result<(), TopicError> {
         Some(set) if set != has => Err(TopicError::NotAsSet { topic: args.order_topic.clone(), has, set }),
         _ => Ok(()),
     }
+}
+
+/// What is known of a topic.
+pub(crate) struct Settings {
+    /// How many copies its least copied partition has.
+    pub copies: usize,
+    /// Its settings, those included that it has from its brokers.
+    pub values: HashMap<String, String>,
 }
 
 /// What the brokers' metadata says of a topic.

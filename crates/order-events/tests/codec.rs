@@ -1,8 +1,6 @@
 //! The codec against schemas of other ages and against broken bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod scripted_registry;
-
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
@@ -11,24 +9,15 @@ use order_events::{
     CreateOrderPayload, EventCodec, EventType, OrderEvent, OrderItem, Payload, UpdateOrderPayload,
 };
 use proptest::prelude::*;
-use scripted_registry::{Answer, ScriptedRegistry};
 use serde_json::{Value as Json, json};
 
 const OWN_ID: u32 = 1;
 const OTHER_ID: u32 = 2;
 
 /// A codec that knows its own schema and, under [`OTHER_ID`], another one.
-async fn codec_with(other: Option<&str>) -> EventCodec {
-    let registry = ScriptedRegistry::start().await;
-    registry.script([
-        Answer::json(200, json!({ "compatibilityLevel": "FULL" })),
-        Answer::json(200, json!({ "id": OWN_ID })),
-    ]);
-    let codec = EventCodec::register(registry.client(), "order-events").await.unwrap();
-    if let Some(schema) = other {
-        registry.script([Answer::schema(schema)]);
-        codec.fetch_schema(OTHER_ID).await.unwrap();
-    }
+fn codec_with(other: &str) -> EventCodec {
+    let codec = EventCodec::new(OWN_ID);
+    codec.learn(OTHER_ID, &Schema::parse_str(other).unwrap()).unwrap();
     codec
 }
 
@@ -163,9 +152,9 @@ fn event_value(
     ]))
 }
 
-#[tokio::test]
-async fn both_branches_come_back_as_they_went_in() {
-    let codec = codec_with(None).await;
+#[test]
+fn both_branches_come_back_as_they_went_in() {
+    let codec = EventCodec::new(OWN_ID);
     for event in [create(), update()] {
         let mut bytes = vec![9];
         codec.encode(&event, &mut bytes).unwrap();
@@ -174,8 +163,8 @@ async fn both_branches_come_back_as_they_went_in() {
     }
 }
 
-#[tokio::test]
-async fn records_of_other_ages_decode_to_the_right_branch() {
+#[test]
+fn records_of_other_ages_decode_to_the_right_branch() {
     let int = Value::Int;
     let note = [("note", Value::Union(1, Box::new(string("hello"))))];
     let cases = [
@@ -191,16 +180,16 @@ async fn records_of_other_ages_decode_to_the_right_branch() {
         ),
     ];
     for (schema, created, updated) in cases {
-        let codec = codec_with(Some(&schema)).await;
+        let codec = codec_with(&schema);
         assert_eq!(codec.decode(Some(&written_with(&schema, created))).unwrap(), create(), "{schema}");
         assert_eq!(codec.decode(Some(&written_with(&schema, updated))).unwrap(), update(), "{schema}");
     }
 }
 
-#[tokio::test]
-async fn what_cannot_be_known_fails_loudly_and_never_becomes_something_else() {
+#[test]
+fn what_cannot_be_known_fails_loudly_and_never_becomes_something_else() {
     let schema = third_branch();
-    let codec = codec_with(Some(&schema)).await;
+    let codec = codec_with(&schema);
     let cancel = record([("status", string("cancelled")), ("reason", string("no stock"))]);
     for symbol in [("CANCEL", 2), ("UPDATE", 1)] {
         let bytes =
@@ -215,15 +204,15 @@ async fn what_cannot_be_known_fails_loudly_and_never_becomes_something_else() {
 
     // A quantity that an int cannot hold.
     let schema = long_quantity();
-    let codec = codec_with(Some(&schema)).await;
+    let codec = codec_with(&schema);
     let bytes = written_with(&schema, create_value(0, |_| Value::Long(1 << 40), &[]));
     codec.decode(Some(&bytes)).unwrap_err();
 }
 
-#[tokio::test]
-async fn every_truncation_and_every_trailing_byte_is_refused() {
+#[test]
+fn every_truncation_and_every_trailing_byte_is_refused() {
     let optional = optional_fields();
-    let codec = codec_with(Some(&optional)).await;
+    let codec = codec_with(&optional);
     let note = [("note", Value::Union(0, Box::new(Value::Null)))];
     let mut records = vec![
         written_with(&optional, create_value(0, Value::Int, &note)),
@@ -245,9 +234,9 @@ async fn every_truncation_and_every_trailing_byte_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn a_value_without_a_frame_is_refused_at_once() {
-    let codec = codec_with(None).await;
+#[test]
+fn a_value_without_a_frame_is_refused_at_once() {
+    let codec = EventCodec::new(OWN_ID);
     assert_eq!(codec.decode(None), Err(Undecodable::NoValue.into()));
     for value in [&b""[..], b"{\"orderId\":1}", &[0, 0, 0], &[1, 0, 0, 0, 1, 2]] {
         assert_eq!(codec.decode(Some(value)), Err(Undecodable::NotFramed.into()));
@@ -255,9 +244,43 @@ async fn a_value_without_a_frame_is_refused_at_once() {
     assert_eq!(codec.decode(Some(&framed(77, b"x"))), Err(DecodeError::SchemaNeeded(77)));
 }
 
-#[tokio::test]
-async fn a_length_that_lies_takes_no_memory() {
-    let codec = codec_with(None).await;
+#[test]
+fn a_schema_is_learned_once_and_another_one_of_its_id_changes_nothing() {
+    let (optional, reordered) = (optional_fields(), reordered_union());
+    let note = [("note", Value::Union(0, Box::new(Value::Null)))];
+    let bytes = written_with(&optional, create_value(0, Value::Int, &note));
+    let codec = EventCodec::new(OWN_ID);
+    assert_eq!(codec.decode(Some(&bytes)), Err(DecodeError::SchemaNeeded(OTHER_ID)));
+    for schema in [&optional, &reordered] {
+        codec.learn(OTHER_ID, &Schema::parse_str(schema).unwrap()).unwrap();
+        assert_eq!(codec.decode(Some(&bytes)).unwrap(), create());
+    }
+    let mut own = Vec::new();
+    codec.encode(&create(), &mut own).unwrap();
+    codec.learn(OWN_ID, &Schema::parse_str(&reordered).unwrap()).unwrap();
+    assert_eq!(codec.decode(Some(&own)).unwrap(), create());
+    assert!(codec.is_own(&own) && !codec.is_own(&bytes));
+}
+
+#[test]
+fn a_schema_of_something_else_is_refused_and_leaves_its_id_free() {
+    let codec = EventCodec::new(OWN_ID);
+    for other in [
+        r#""string""#,
+        r#"{"type":"record","name":"Other","fields":[]}"#,
+        // Bytes that follow it would be read for ever, or until there is no stack left.
+        r#"{"type":"record","name":"OrderEvent","namespace":"com.ecommerce.order",
+            "fields":[{"name":"again","type":["null","OrderEvent"]}]}"#,
+    ] {
+        let refused = codec.learn(OTHER_ID, &Schema::parse_str(other).unwrap()).unwrap_err();
+        assert!(matches!(refused, Undecodable::UnusableSchema { id: OTHER_ID, .. }), "{other}: {refused}");
+    }
+    codec.learn(OTHER_ID, OrderEvent::schema()).unwrap();
+}
+
+#[test]
+fn a_length_that_lies_takes_no_memory() {
+    let codec = EventCodec::new(OWN_ID);
     // CREATE, then an order id of 2^40 bytes.
     let body = [0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40];
     codec.decode(Some(&framed(OWN_ID, &body))).unwrap_err();
@@ -294,9 +317,7 @@ fn any_event() -> impl Strategy<Value = OrderEvent> {
 
 #[test]
 fn any_event_survives_and_any_bytes_are_survived() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let optional = optional_fields();
-    let codec = runtime.block_on(codec_with(Some(&optional)));
+    let codec = codec_with(&optional_fields());
     proptest!(|(event in any_event(), noise in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>())| {
         let mut bytes = Vec::new();
         codec.encode(&event, &mut bytes).unwrap();

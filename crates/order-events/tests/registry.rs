@@ -5,20 +5,11 @@ mod scripted_registry;
 
 use order_events::codec::{AvroRecord, DecodeError, Undecodable};
 use order_events::registry::{FetchError, RegisterError};
-use order_events::{EventCodec, OrderEvent};
+use order_events::{EventCodec, OrderEvent, SchemaRegistry};
 use scripted_registry::{Answer, ScriptedRegistry};
 use serde_json::json;
 
 const RECORD: &[u8] = &[0, 0, 0, 0, 7, 1, 2, 3];
-
-/// A codec whose own schema has the id 1.
-async fn codec(registry: &ScriptedRegistry) -> EventCodec {
-    registry.script([
-        Answer::json(200, json!({ "compatibilityLevel": "FULL" })),
-        Answer::json(200, json!({ "id": 1 })),
-    ]);
-    EventCodec::register(registry.client(), "order-events").await.unwrap()
-}
 
 fn outages() -> Vec<Answer> {
     let html = |status| Answer::Body(status, "text/html", "<html>a proxy speaks</html>".into());
@@ -39,16 +30,16 @@ fn outages() -> Vec<Answer> {
 async fn whatever_is_no_answer_of_the_registry_is_an_outage_and_recovered_from() {
     for outage in outages() {
         let registry = ScriptedRegistry::start().await;
-        let codec = codec(&registry).await;
+        let (client, codec) = (registry.client(), EventCodec::new(1));
         assert_eq!(codec.decode(Some(RECORD)), Err(DecodeError::SchemaNeeded(7)));
 
         // Whatever is asked after it gets a 500: the script has run out.
         registry.script([outage.clone()]);
-        let error = codec.fetch_schema(7).await.expect_err("an outage gives no schema");
+        let error = client.teach(&codec, 7).await.expect_err("an outage gives no schema");
         assert!(matches!(error, FetchError::Unavailable(_)), "{outage:?} gave {error:?}");
 
         registry.script([Answer::schema(OrderEvent::SCHEMA)]);
-        codec.fetch_schema(7).await.unwrap_or_else(|error| panic!("after {outage:?}: {error}"));
+        client.teach(&codec, 7).await.unwrap_or_else(|error| panic!("after {outage:?}: {error}"));
         assert!(matches!(codec.decode(Some(RECORD)), Err(DecodeError::Undecodable(_))));
     }
 }
@@ -58,10 +49,10 @@ async fn a_registry_that_is_not_there_is_an_outage() {
     let registry = ScriptedRegistry::start().await;
     let mut config = registry.config();
     config.url = "http://127.0.0.1:1".into();
-    let nowhere = std::sync::Arc::new(order_events::Registry::new(config).unwrap());
-    let error = EventCodec::register(nowhere.clone(), "order-events").await.err().unwrap();
+    let nowhere = SchemaRegistry::new(config).unwrap();
+    let error = nowhere.codec::<OrderEvent>("order-events").await.err().unwrap();
     assert!(matches!(error, RegisterError::Unavailable(_)), "{error:?}");
-    let error = nowhere.schema(7).await.err().unwrap();
+    let error = nowhere.teach(&EventCodec::new(1), 7).await.err().unwrap();
     assert!(matches!(error, FetchError::Unavailable(_)), "{error:?}");
     assert!(error.to_string().contains("http://127.0.0.1:1"), "{error}");
 }
@@ -69,29 +60,21 @@ async fn a_registry_that_is_not_there_is_an_outage() {
 #[tokio::test]
 async fn an_unknown_id_and_a_schema_of_another_kind_are_final() {
     let registry = ScriptedRegistry::start().await;
-    let codec = codec(&registry).await;
+    let (client, codec) = (registry.client(), EventCodec::new(1));
 
     registry.script([Answer::json(404, json!({ "error_code": 40403, "message": "Schema not found" }))]);
-    let error = codec.fetch_schema(7).await.unwrap_err();
+    let error = client.teach(&codec, 7).await.unwrap_err();
     assert!(matches!(error, FetchError::Permanent(Undecodable::UnknownSchema { id: 7 })), "{error:?}");
 
     let protobuf = Answer::json(200, json!({ "schema": "syntax = \"proto3\";", "schemaType": "PROTOBUF" }));
     registry.script([protobuf.clone(), protobuf]);
-    let error = codec.fetch_schema(8).await.unwrap_err();
+    let error = client.teach(&codec, 8).await.unwrap_err();
     assert!(matches!(error, FetchError::Permanent(Undecodable::UnusableSchema { id: 8, .. })), "{error:?}");
 
-    let nonsense = [
-        r#"{"type":"record"}"#,
-        "not json",
-        r#""string""#,
-        r#"{"type":"record","name":"Other","fields":[]}"#,
-        // Bytes that follow it would be read for ever, or until there is no stack left.
-        r#"{"type":"record","name":"OrderEvent","namespace":"com.ecommerce.order",
-            "fields":[{"name":"again","type":["null","OrderEvent"]}]}"#,
-    ];
+    let nonsense = [r#"{"type":"record"}"#, "not json", r#"{"type":"record","name":"Other","fields":[]}"#];
     for (schema, unusable) in nonsense.into_iter().zip(9..) {
         registry.script([Answer::schema(schema)]);
-        match codec.fetch_schema(unusable).await.unwrap_err() {
+        match client.teach(&codec, unusable).await.unwrap_err() {
             FetchError::Permanent(Undecodable::UnusableSchema { id, .. }) if id == unusable => {}
             error => panic!("{schema}: {error:?}"),
         }
@@ -99,7 +82,7 @@ async fn an_unknown_id_and_a_schema_of_another_kind_are_final() {
 
     // An id that was unknown may be registered later.
     registry.script([Answer::schema(OrderEvent::SCHEMA)]);
-    codec.fetch_schema(7).await.unwrap();
+    client.teach(&codec, 7).await.unwrap();
 }
 
 #[tokio::test]
@@ -120,7 +103,7 @@ async fn a_refusal_stops_with_the_registrys_words_and_an_outage_does_not() {
     for (answer, refusal) in cases {
         let registry = ScriptedRegistry::start().await;
         registry.script([level(), answer.clone(), answer.clone()]);
-        let error = EventCodec::register(registry.client(), "order-events").await.err().unwrap();
+        let error = registry.client().codec::<OrderEvent>("order-events").await.err().unwrap();
         match (refusal, &error) {
             (Some(words), RegisterError::Refused { subject, reason, .. }) => {
                 assert_eq!(subject, "order-events-value");
@@ -160,7 +143,7 @@ async fn the_compatibility_level_is_set_once_and_only_where_none_is_set() {
     for (answers, requests) in cases {
         let registry = ScriptedRegistry::start().await;
         registry.script(answers);
-        EventCodec::register(registry.client(), "order-events").await.unwrap();
+        registry.client().codec::<OrderEvent>("order-events").await.unwrap();
         assert_eq!(registry.requests(), requests);
     }
 }
@@ -171,13 +154,13 @@ async fn without_auto_registration_the_schema_is_only_looked_up() {
     let look_only = || {
         let mut config = registry.config();
         config.auto_register = false;
-        std::sync::Arc::new(order_events::Registry::new(config).unwrap())
+        SchemaRegistry::new(config).unwrap()
     };
     registry.script([Answer::json(200, json!({ "id": 5 }))]);
-    EventCodec::register(look_only(), "order-events").await.unwrap();
+    look_only().codec::<OrderEvent>("order-events").await.unwrap();
     for missing in [40401, 40403] {
         registry.script([Answer::json(404, json!({ "error_code": missing, "message": "not found" }))]);
-        let error = EventCodec::register(look_only(), "order-events").await.err().unwrap();
+        let error = look_only().codec::<OrderEvent>("order-events").await.err().unwrap();
         assert!(matches!(error, RegisterError::NotRegistered { .. }), "{error:?}");
         assert!(error.to_string().contains("SCHEMA_AUTO_REGISTER"));
     }

@@ -2,25 +2,23 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use axum::http::{Method, Uri};
-use axum::{Json, Router};
-use order_events::codec::{AvroRecord, Codec};
-use order_events::config::RegistryConfig;
-use order_events::{OrderEvent, Registry};
+use apache_avro::Schema;
+use order_events::OrderEvent;
+use order_events::codec::{AvroRecord, Codec, SchemaId};
 use rdkafka::Timestamp;
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use serde_json::Value;
 
 use crate::changelog::ChangelogEntry;
 
 /// The schema ids in the frames of the sets.
-const CHANGELOG_ID: u32 = 7;
-const EVENTS_ID: u32 = 5;
+const CHANGELOG_ID: SchemaId = 7;
+const EVENTS_ID: SchemaId = 5;
+
+/// None of them: the schemas of the sets are read as another program's.
+const TODAYS_ID: SchemaId = 900;
 
 /// One record.
 #[derive(Debug, Serialize, Deserialize)]
@@ -76,43 +74,31 @@ fn file(set: &str, name: &str, today: impl FnOnce() -> String) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A codec as it was when the set was written, and the codec of today, which finds the set's schemas in the registry.
+/// A codec as it was when the set was written, and the codec of today, which knows the set's schema.
 pub(crate) struct Codecs<T> {
     pub(crate) then: Codec<T>,
     pub(crate) today: Codec<T>,
 }
 
-impl<T: AvroRecord> Codecs<T> {
-    pub(crate) async fn new(set: &str, topic: &str) -> Self {
-        let of_set = |name, today: &str| file(set, name, || today.to_owned());
-        let changelog = of_set("changelog.avsc", ChangelogEntry::SCHEMA);
-        let events = of_set("order-event.avsc", OrderEvent::SCHEMA);
-        let registry = async |ids: [u32; 2]| {
-            let known = [(CHANGELOG_ID, changelog.clone()), (EVENTS_ID, events.clone())];
-            let registry = registry(ids, known).await;
-            Codec::register(registry, topic).await.unwrap()
-        };
-        Self { then: registry([CHANGELOG_ID, EVENTS_ID]).await, today: registry([900, 901]).await }
+impl Codecs<ChangelogEntry> {
+    pub(crate) fn changelog(set: &str) -> Self {
+        Self::new(set, "changelog.avsc", CHANGELOG_ID)
     }
 }
 
-/// A registry that gives the schemas of the changelog and of the events these ids, and knows others.
-async fn registry([changelog, events]: [u32; 2], known: [(u32, String); 2]) -> Arc<Registry> {
-    let answer = move |method: Method, uri: Uri| async move {
-        let path = uri.path();
-        let schema = known.iter().find(|(id, _)| path == format!("/schemas/ids/{id}"));
-        Json(match (method, schema) {
-            (_, Some((_, schema))) => json!({ "schema": schema }),
-            (Method::POST, None) if path.contains("changelog") => json!({ "id": changelog }),
-            (Method::POST, None) => json!({ "id": events }),
-            _ => json!({ "compatibilityLevel": "FULL_TRANSITIVE" }),
-        })
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-    let timeout = Duration::from_secs(5);
-    Arc::new(Registry::new(RegistryConfig { url, basic_auth: None, auto_register: true, timeout }).unwrap())
+impl Codecs<OrderEvent> {
+    pub(crate) fn events(set: &str) -> Self {
+        Self::new(set, "order-event.avsc", EVENTS_ID)
+    }
+}
+
+impl<T: AvroRecord> Codecs<T> {
+    fn new(set: &str, schema: &str, id: SchemaId) -> Self {
+        let schema = Schema::parse_str(&file(set, schema, || T::SCHEMA.to_owned())).unwrap();
+        let today = Codec::new(TODAYS_ID);
+        today.learn(id, &schema).unwrap();
+        Self { then: Codec::new(id), today }
+    }
 }
 
 fn to_hex(bytes: &[u8]) -> String {

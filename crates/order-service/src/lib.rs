@@ -22,8 +22,8 @@ mod writer;
 
 use std::sync::Arc;
 
-use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
+use order_events::{EventCodec, SchemaRegistry};
 use prometheus_client::registry::Registry;
 use service_runtime::observe::HttpMetrics;
 use service_runtime::{WritesHaveKeys, app, server, shutdown};
@@ -113,14 +113,14 @@ async fn process(
 ) -> Result<(), RunError> {
     let names = config.settings.topic_names();
     let Some(booted) = stop.run_until_cancelled(boot(config, &names, &status)).await else { return Ok(()) };
-    let Booted { order_topics, shape, events, changelog } = booted?;
+    let Booted { order_topics, shape, events, changelog, registry } = booted?;
     let Shape { partitions: count, misfit } = shape;
     let partitions = usize::try_from(count).unwrap_or_default();
     topics::tell(&status, misfit);
     let events = Arc::new(events);
     let store = Store::new(changelog.clone(), partitions);
     let view = view_cell.get_or_init(|| View::new(store, partitions)).clone();
-    let letters = Letters::new(config, &view, events.clone());
+    let letters = Letters::new(config, &view, events.clone(), registry.clone());
     let index = letters_cell.get_or_init(|| letters).index.clone();
     status.restoring(partitions);
 
@@ -136,6 +136,7 @@ async fn process(
         group: config.settings.consumer_group_id.clone(),
         events,
         changelog,
+        registry,
         view,
         status,
         metrics,
@@ -168,6 +169,7 @@ struct Booted {
     shape: Shape,
     events: EventCodec,
     changelog: Arc<ChangelogCodec>,
+    registry: Arc<SchemaRegistry>,
 }
 
 /// Sees to the topics and the schemas, however long it takes.
@@ -181,5 +183,6 @@ async fn boot(config: &Config, names: &TopicNames, status: &Status) -> Result<Bo
     let shape = bootstrap.prepared(|| order_topics.prepare());
     let (shape, events, changelog) =
         tokio::try_join!(shape, bootstrap.codec(&names.events), bootstrap.codec(&names.changelog))?;
-    Ok(Booted { order_topics, shape, events, changelog: Arc::new(changelog) })
+    let (changelog, registry) = (Arc::new(changelog), bootstrap.registry());
+    Ok(Booted { order_topics, shape, events, changelog, registry })
 }

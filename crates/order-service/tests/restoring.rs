@@ -19,11 +19,11 @@ async fn status_of(app: &Router, path: &str) -> u16 {
 
 #[tokio::test]
 async fn an_order_is_shown_when_its_partition_is_restored_and_missing_when_all_are() {
-    let (store, state) = in_process::store().await;
+    let (store, state) = in_process::store();
     let own = store.partition_of("ORD-1");
     store.apply(own, vec![("ORD-1".into(), Some(state))]);
     let status = Status::new(0);
-    let app = in_process::app(store, &status).await;
+    let app = in_process::app(store, &status);
     let restore = |partition| status.change(partition, |status| status.restored = true);
     let paths = ["/orders/ORD-1", "/orders/ORD-2", "/orders", "/getAllOrderIdsFromTopic?topic=order-events"];
     let statuses = async || {

@@ -22,8 +22,8 @@ const ORDERS: usize = 1_000_000;
 const MEMORY: u64 = 50 << 20;
 const FIRST_BYTE: Duration = Duration::from_millis(200);
 
-async fn full_store() -> Store {
-    let (store, state) = in_process::store().await;
+fn full_store() -> Store {
+    let (store, state) = in_process::store();
     for partition in 0..PARTITIONS {
         let ids = (partition..ORDERS).step_by(PARTITIONS).map(|number| format!("ORD-{number:08}").into());
         store.apply(partition, ids.map(|id| (id, Some(state.clone()))).collect());
@@ -34,7 +34,7 @@ async fn full_store() -> Store {
 /// The service on a port of its own.
 async fn serve(store: Store) -> u16 {
     let status = Status::new(0);
-    let app = in_process::app(store, &status).await;
+    let app = in_process::app(store, &status);
     (0..PARTITIONS).for_each(|partition| status.change(partition, |status| status.restored = true));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -86,7 +86,7 @@ async fn ask(port: u16) -> Seen {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_ids_come_soon_and_in_little_memory() {
-    let port = serve(full_store().await).await;
+    let port = serve(full_store()).await;
     let seen = ask(port).await;
     assert!(seen.end.contains(r#"],"count":1000000,"nextCursor":null,"#), "{}", seen.end);
     assert_eq!(seen.ids, ORDERS);

@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 
 use order_events::codec::Undecodable;
 use order_events::registry::FetchError;
-use order_events::{EventCodec, OrderEvent};
+use order_events::{EventCodec, OrderEvent, SchemaRegistry};
 use tokio::task::block_in_place;
 
 pub use self::anomaly::{Anomaly, Class, Findings};
@@ -47,10 +47,11 @@ impl<'a> Checker<'a> {
     /// Reads the events topic. Nothing may be written to it any more.
     pub async fn new(world: &'a World) -> Self {
         let events = block_in_place(|| world.events().read());
-        let codec = load::codec(world).await;
+        let registry = load::registry(world);
+        let codec = registry.codec(world.topic()).await.unwrap();
         let mut model = Model::default();
         for record in &events {
-            let event = decoded(&codec, record.value.as_deref()).await;
+            let event = decoded(&registry, &codec, record.value.as_deref()).await;
             model.take(record, world.topic(), event);
         }
         Self { world, events, model }
@@ -154,8 +155,12 @@ impl<'a> Checker<'a> {
 }
 
 /// What a record holds, or why it holds no event.
-async fn decoded(codec: &EventCodec, value: Option<&[u8]>) -> Result<OrderEvent, &'static str> {
-    match codec.decode_fetching(value).await {
+async fn decoded(
+    registry: &SchemaRegistry,
+    codec: &EventCodec,
+    value: Option<&[u8]>,
+) -> Result<OrderEvent, &'static str> {
+    match registry.decode(codec, value).await {
         Ok(event) => Ok(event),
         Err(FetchError::Permanent(Undecodable::UnknownSchema { .. })) => Err("unknown_schema"),
         Err(FetchError::Permanent(_)) => Err("undecodable"),

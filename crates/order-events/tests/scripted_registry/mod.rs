@@ -1,8 +1,6 @@
 //! A registry that answers exactly what a test tells it to, to stand for a broken one. The real one is
 //! used in the end-to-end tests.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use order_events::Registry;
+use order_events::SchemaRegistry;
 use order_events::config::RegistryConfig;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -64,8 +62,8 @@ impl ScriptedRegistry {
         self.requests.lock().unwrap().clone()
     }
 
-    pub(crate) fn client(&self) -> Arc<Registry> {
-        Arc::new(Registry::new(self.config()).unwrap())
+    pub(crate) fn client(&self) -> SchemaRegistry {
+        SchemaRegistry::new(self.config()).unwrap()
     }
 
     pub(crate) fn config(&self) -> RegistryConfig {

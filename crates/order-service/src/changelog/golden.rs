@@ -111,8 +111,8 @@ fn identity_of_set_2() -> Identity {
     Identity { id: "5b2d3c0e-6a5f-4d0c-9a61-0c8f6c1f2a77".to_owned(), source: "order-events".to_owned() }
 }
 
-async fn every_record_is_read(set: &str, samples: Vec<Sample>) {
-    let codecs = Codecs::<ChangelogEntry>::new(set, "changelog").await;
+fn every_record_is_read(set: &str, samples: Vec<Sample>) {
+    let codecs = Codecs::changelog(set);
     let today = samples.iter().map(|(about, key, entry)| {
         let value = entry.as_ref().map(|entry| {
             let mut bytes = Vec::new();
@@ -127,21 +127,21 @@ async fn every_record_is_read(set: &str, samples: Vec<Sample>) {
         let record = line.record("changelog", 0);
         assert_eq!(Key::parse(record.key()), Some(key), "{about}");
         let read = match record.payload() {
-            Some(value) => Some(codecs.today.decode_fetching(Some(value)).await.unwrap()),
+            Some(value) => Some(codecs.today.decode(Some(value)).unwrap()),
             None => None,
         };
         assert_eq!(read, entry, "{about}");
     }
 }
 
-#[tokio::test]
-async fn every_record_of_the_changelog_of_set_1_is_read() {
-    every_record_is_read("1", set_1()).await;
+#[test]
+fn every_record_of_the_changelog_of_set_1_is_read() {
+    every_record_is_read("1", set_1());
 }
 
-#[tokio::test]
-async fn every_record_of_the_changelog_of_set_2_is_read() {
-    every_record_is_read("2", set_2()).await;
+#[test]
+fn every_record_of_the_changelog_of_set_2_is_read() {
+    every_record_is_read("2", set_2());
 }
 
 #[test]

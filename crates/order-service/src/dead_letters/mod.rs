@@ -26,7 +26,7 @@ pub(crate) use self::letter::{DeadLetter, Filed};
 pub(crate) use self::limit::{Change, Gate, Limit, PROBE, Stop, Tally, counts};
 pub(crate) use self::lookup::Lookup;
 pub(crate) use self::redrive::Redrive;
-pub(crate) use self::redriver::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};
+pub(crate) use self::redriver::{Examiner, RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};
 pub(crate) use self::source::{Source, SourceError};
 
 /// The partition that holds the letters, and the notes of those that were sent again; a topic that somebody made

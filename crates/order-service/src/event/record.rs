@@ -2,8 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use order_events::codec::{DecodeError, Undecodable};
-use order_events::registry::SchemaId;
+use order_events::codec::{DecodeError, SchemaId, Undecodable};
 use order_events::{EventCodec, OrderEvent, Place, Position, Reason, headers};
 use rdkafka::Message;
 use rdkafka::message::Headers;

@@ -119,7 +119,8 @@ pub(super) async fn dead_letter(
     let found = found.ok_or_else(|| error::unknown_dead_letter(dlq_offset))?;
     if let Err(DecodeError::SchemaNeeded(id)) = letters.events.decode(found.letter.value.as_deref()) {
         // If it cannot be had, or not soon, the letter is shown without its event.
-        let _ = tokio::time::timeout(SCHEMA_PATIENCE, letters.events.fetch_schema(id)).await;
+        let taught = letters.registry.teach(&letters.events, id);
+        let _ = tokio::time::timeout(SCHEMA_PATIENCE, taught).await;
     }
     Ok(Json(Message::alone(found, letters)))
 }

@@ -4,13 +4,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRef;
-use order_events::{EventCodec, OrderId, Place};
+use order_events::{EventCodec, OrderId, Place, SchemaRegistry};
 use prometheus_client::registry::Registry;
 use service_runtime::Problem;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::dead_letters::{Index, Lookup, Redriver};
+use crate::dead_letters::{Examiner, Index, Lookup, Redriver};
 use crate::settings::OrderSettings;
 use crate::view::processed::{Known, Processed};
 use crate::view::status::Status;
@@ -27,25 +28,28 @@ pub struct Letters {
     pub redriver: Redriver,
     /// Reads the events in them.
     pub events: Arc<EventCodec>,
+    /// Has the schemas of those.
+    pub registry: Arc<SchemaRegistry>,
     /// What became of those that were sent again.
     pub processed: Processed,
 }
 
 impl Letters {
     /// None is read yet. Must be called inside of a runtime.
-    pub fn new(config: &Config, view: &View, events: Arc<EventCodec>) -> Self {
+    pub fn new(config: &Config, view: &View, events: Arc<EventCodec>, registry: Arc<SchemaRegistry>) -> Self {
         let index =
             Index::new(config.settings.dead_letters.dlq_index_max, &config.settings.topics.order_topic);
         let lookup = Lookup::new(index.clone(), config.dead_letter_source.clone());
-        let redriver = Redriver::new(
-            config.clients.redriver.clone(),
-            lookup.clone(),
-            config.settings.topics.order_topic.clone(),
-            events.clone(),
-            view.store.clone(),
-            config.settings.dead_letters.redrive_max_attempts,
-        );
-        Self { index, lookup, redriver, events, processed: view.processed.clone() }
+        let examiner = Examiner {
+            events_topic: config.settings.topics.order_topic.clone(),
+            codec: events.clone(),
+            registry: registry.clone(),
+            store: view.store.clone(),
+            max_attempts: config.settings.dead_letters.redrive_max_attempts,
+            runtime: Handle::current(),
+        };
+        let redriver = Redriver::new(config.clients.redriver.clone(), lookup.clone(), examiner);
+        Self { index, lookup, redriver, events, registry, processed: view.processed.clone() }
     }
 }
 

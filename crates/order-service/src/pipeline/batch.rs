@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use compact_str::CompactString;
 use order_events::Reason;
-use order_events::codec::EncodeError;
-use order_events::registry::SchemaId;
+use order_events::codec::{EncodeError, SchemaId};
 use rdkafka::Message;
 
 use super::grace::Timer;

@@ -1,8 +1,7 @@
 //! From the records of a partition to a batch, record by record, until one has to wait.
 
 use order_events::EventCodec;
-use order_events::codec::{DecodeError, Undecodable};
-use order_events::registry::SchemaId;
+use order_events::codec::{DecodeError, SchemaId, Undecodable};
 use rdkafka::Message;
 use tracing::warn;
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use compact_str::CompactString;
 use order_events::codec::{DecodeError, Undecodable};
 use order_events::permission::NotAllowed;
-use order_events::registry::{FetchError, outage_backoff};
 use rdkafka::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
@@ -14,7 +13,6 @@ use tracing::warn;
 use super::damaged::is_damaged;
 use super::partition::Partition;
 use super::partitions::Partitions;
-use super::schemas::{NODES_PAUSE, NodesLag};
 use super::tail::News;
 use super::{Pipeline, PipelineError};
 use crate::changelog::{Barrier, ChangelogEntry, Identity, Key, Progress};
@@ -237,32 +235,18 @@ fn decode(
         offset: record.offset(),
         reason,
     };
-    let (mut backoff, mut lag) = (outage_backoff(), NodesLag::default());
     loop {
         let id = match pipeline.changelog.decode(record.payload()) {
             Ok(entry) => return Ok(Some(entry)),
             Err(DecodeError::Undecodable(reason)) => return Err(unreadable(reason)),
             Err(DecodeError::SchemaNeeded(id)) => id,
         };
-        match pipeline.runtime.block_on(pipeline.changelog.fetch_schema(id)) {
-            Ok(()) => {
-                pipeline.status.clear(Obstacle::Registry);
-            }
-            Err(FetchError::Permanent(reason)) if lag.may_explain(&reason) => {
-                if !pipeline.pause(NODES_PAUSE) {
-                    return Ok(None);
-                }
-            }
-            Err(FetchError::Permanent(reason)) => return Err(unreadable(reason)),
-            Err(FetchError::Unavailable(outage)) => {
-                let wait = backoff.next().unwrap_or_default();
-                warn!(schema_id = id, %outage, ?wait, "waiting for the schema registry");
-                pipeline.status.set(Obstacle::Registry, outage.to_string());
-                pipeline.status.beat();
-                if !pipeline.pause(wait) {
-                    return Ok(None);
-                }
-            }
-        }
+        let fetcher = pipeline.fetcher();
+        let taught = fetcher.teach(&pipeline.changelog, id, true, || pipeline.status.beat());
+        match pipeline.runtime.block_on(taught) {
+            Some(Ok(())) => pipeline.status.clear(Obstacle::Registry),
+            Some(Err(reason)) => return Err(unreadable(reason)),
+            None => return Ok(None),
+        };
     }
 }

@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use order_events::registry::SchemaId;
+use order_events::codec::SchemaId;
 
 use super::grace::{Grace, Timer};
 use super::retry::Retry;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use order_events::EventCodec;
-use order_events::codec::Undecodable;
-use order_events::registry::{FetchError, SchemaId, outage_backoff};
+use order_events::codec::{AvroRecord, Codec, SchemaId, Undecodable};
+use order_events::registry::{FetchError, outage_backoff};
+use order_events::{EventCodec, SchemaRegistry};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -25,15 +25,15 @@ const NO_IS_REMEMBERED: Duration = Duration::from_secs(60);
 const NODES_LAG: Duration = Duration::from_secs(5);
 
 /// So often a registry is asked meanwhile.
-pub(super) const NODES_PAUSE: Duration = Duration::from_millis(500);
+const NODES_PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether a registry's "I do not know it" may be the answer of a node that is behind.
 #[derive(Default)]
-pub(super) struct NodesLag(Option<Instant>);
+struct NodesLag(Option<Instant>);
 
 impl NodesLag {
     /// Whether to ask again.
-    pub(super) fn may_explain(&mut self, reason: &Undecodable) -> bool {
+    fn may_explain(&mut self, reason: &Undecodable) -> bool {
         let Undecodable::UnknownSchema { id } = reason else { return false };
         if self.0.is_none() {
             info!(
@@ -45,13 +45,53 @@ impl NodesLag {
     }
 }
 
-/// Fetches schemas in the background.
+/// Fetches schemas, however long the registry is away.
+#[derive(Clone)]
+pub(super) struct Fetcher {
+    registry: Arc<SchemaRegistry>,
+    status: Status,
+    stop: CancellationToken,
+}
+
+impl Fetcher {
+    pub(super) fn new(registry: Arc<SchemaRegistry>, status: Status, stop: CancellationToken) -> Self {
+        Self { registry, status, stop }
+    }
+
+    /// Teaches `codec` the schema with this id; calls `waiting` before it waits for a registry that is away. An unknown
+    /// id is asked for again if it `may_lag`. `None` if it was told to stop in a wait.
+    pub(super) async fn teach<T: AvroRecord>(
+        &self,
+        codec: &Codec<T>,
+        id: SchemaId,
+        may_lag: bool,
+        waiting: impl Fn(),
+    ) -> Option<Result<(), Undecodable>> {
+        let (mut backoff, mut lag) = (outage_backoff(), NodesLag::default());
+        loop {
+            let wait = match self.registry.teach(codec, id).await {
+                Ok(()) => return Some(Ok(())),
+                Err(FetchError::Permanent(reason)) if may_lag && lag.may_explain(&reason) => NODES_PAUSE,
+                Err(FetchError::Permanent(reason)) => return Some(Err(reason)),
+                Err(FetchError::Unavailable(outage)) => {
+                    let wait = backoff.next().unwrap_or_default();
+                    warn!(schema_id = id, %outage, ?wait, "waiting for the schema registry");
+                    self.status.set(Obstacle::Registry, outage.to_string());
+                    waiting();
+                    wait
+                }
+            };
+            self.stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
+        }
+    }
+}
+
+/// Fetches the schemas of events in the background.
 #[derive(Clone)]
 pub(super) struct Schemas {
+    fetcher: Fetcher,
     codec: Arc<EventCodec>,
-    status: Status,
     runtime: Handle,
-    stop: CancellationToken,
     wanted: Arc<Mutex<HashMap<SchemaId, Answer>>>,
 }
 
@@ -63,13 +103,8 @@ enum Answer {
 }
 
 impl Schemas {
-    pub(super) fn new(
-        codec: Arc<EventCodec>,
-        status: Status,
-        runtime: Handle,
-        stop: CancellationToken,
-    ) -> Self {
-        Self { codec, status, runtime, stop, wanted: Arc::default() }
+    pub(super) fn new(fetcher: Fetcher, codec: Arc<EventCodec>, runtime: Handle) -> Self {
+        Self { fetcher, codec, runtime, wanted: Arc::default() }
     }
 
     /// Asks for a schema that the codec lacks. `Some` if it will never be had; `None` if it is being fetched.
@@ -81,39 +116,22 @@ impl Schemas {
             known => known.is_none(),
         };
         wanted.insert(id, Answer::Pending);
-        let fetcher = self.clone();
-        self.runtime
-            .spawn(async move { fetcher.stop.clone().run_until_cancelled(fetcher.fetch(id, is_new)).await });
+        self.runtime.spawn(self.clone().fetch(id, is_new));
         None
     }
 
     async fn fetch(self, id: SchemaId, is_new: bool) {
-        let (mut backoff, mut lag) = (outage_backoff(), NodesLag::default());
-        let answer = loop {
-            let outage = match self.codec.fetch_schema(id).await {
-                Ok(()) => break None,
-                Err(FetchError::Permanent(reason)) if is_new && lag.may_explain(&reason) => {
-                    tokio::time::sleep(NODES_PAUSE).await;
-                    continue;
-                }
-                Err(FetchError::Permanent(reason)) => break Some(reason),
-                Err(FetchError::Unavailable(outage)) => outage,
-            };
-            let wait = backoff.next().unwrap_or_default();
-            warn!(schema_id = id, %outage, ?wait, "waiting for the schema registry");
-            self.status.set(Obstacle::Registry, outage.to_string());
-            tokio::time::sleep(wait).await;
-        };
+        let Some(taught) = self.fetcher.teach(&self.codec, id, is_new, || {}).await else { return };
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         wanted.remove(&id);
         wanted.retain(
             |_, answer| !matches!(answer, Answer::No(_, since) if since.elapsed() >= NO_IS_REMEMBERED),
         );
-        if let Some(reason) = answer {
+        if let Err(reason) = taught {
             wanted.insert(id, Answer::No(reason, Instant::now()));
         }
         if !wanted.values().any(|answer| matches!(answer, Answer::Pending)) {
-            self.status.clear(Obstacle::Registry);
+            self.fetcher.status.clear(Obstacle::Registry);
         }
     }
 }

@@ -68,12 +68,7 @@ impl Worker {
         let mut open = vec![true; partitions.len()];
         let mut worker = Self {
             partitions,
-            schemas: Schemas::new(
-                pipeline.events.clone(),
-                pipeline.status.clone(),
-                pipeline.runtime.clone(),
-                pipeline.stop.clone(),
-            ),
+            schemas: Schemas::new(pipeline.fetcher(), pipeline.events.clone(), pipeline.runtime.clone()),
             pace: Pace::new(pipeline.settings.batch_max_events),
             doubts: Doubts::default(),
             damage: Damage::default(),

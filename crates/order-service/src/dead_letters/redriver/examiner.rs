@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use order_events::registry::FetchError;
-use order_events::{EventCodec, OrderEvent, Payload, Place};
+use order_events::{EventCodec, OrderEvent, Payload, Place, SchemaRegistry};
 use rdkafka::Message;
 use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
@@ -14,12 +14,19 @@ use crate::event::record;
 use crate::view::store::Store;
 
 /// Knows the rules, and what they ask for.
-pub(super) struct Examiner {
-    pub(super) events_topic: String,
-    pub(super) codec: Arc<EventCodec>,
-    pub(super) store: Store,
-    pub(super) max_attempts: u32,
-    pub(super) runtime: Handle,
+pub(crate) struct Examiner {
+    /// The topic of the events.
+    pub events_topic: String,
+    /// Reads the events.
+    pub codec: Arc<EventCodec>,
+    /// Has their schemas.
+    pub registry: Arc<SchemaRegistry>,
+    /// The orders.
+    pub store: Store,
+    /// How often an event may be sent again.
+    pub max_attempts: u32,
+    /// For what must be awaited.
+    pub runtime: Handle,
 }
 
 /// A letter that may be sent again.
@@ -92,7 +99,7 @@ impl Examiner {
     }
 
     fn decode(&self, value: Option<&[u8]>) -> Result<OrderEvent, NotApproved> {
-        self.runtime.block_on(self.codec.decode_fetching(value)).map_err(|error| match error {
+        self.runtime.block_on(self.registry.decode(&self.codec, value)).map_err(|error| match error {
             FetchError::Permanent(reason) => Refusal::Undecodable(reason.to_string()).into(),
             FetchError::Unavailable(outage) => RedriveError::Registry(outage.to_string()).into(),
         })

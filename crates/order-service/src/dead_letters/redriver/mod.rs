@@ -12,20 +12,18 @@ mod transaction;
 
 use std::sync::Arc;
 
-use order_events::EventCodec;
 use rdkafka::ClientConfig;
 use rdkafka::message::OwnedMessage;
-use tokio::runtime::Handle;
 
 use self::error::NotApproved;
 pub(crate) use self::error::{RedriveError, Refusal};
-use self::examiner::{Approved, Examiner};
+use self::examiner::Approved;
+pub(crate) use self::examiner::Examiner;
 pub(crate) use self::request::{RedriveRequest, Report, Which};
 use self::transaction::{Topics, note};
 use super::index::Portion;
 use super::one_at_a_time::OneAtATime;
 use super::{Found, Lookup, SourceError};
-use crate::view::store::Store;
 use crate::writer::Writer;
 
 /// How many bytes of letters go into one transaction.
@@ -45,16 +43,8 @@ struct Inner {
 }
 
 impl Redriver {
-    /// Puts the parts together; opens nothing yet. Must be called inside of a runtime.
-    pub(crate) fn new(
-        writer: ClientConfig,
-        lookup: Lookup,
-        events_topic: String,
-        codec: Arc<EventCodec>,
-        store: Store,
-        max_attempts: u32,
-    ) -> Self {
-        let examiner = Examiner { events_topic, codec, store, max_attempts, runtime: Handle::current() };
+    /// Puts the parts together; opens nothing yet.
+    pub(crate) fn new(writer: ClientConfig, lookup: Lookup, examiner: Examiner) -> Self {
         let inner = Arc::new(Inner { writer, lookup, examiner });
         Self { inner, queue: OneAtATime::default() }
     }
