@@ -15,6 +15,8 @@ pub mod http;
 mod mark;
 mod metrics;
 mod pipeline;
+#[cfg(test)]
+mod samples;
 pub mod settings;
 mod topics;
 pub mod view;

@@ -145,3 +145,289 @@ impl Folder<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use order_events::Reason;
+    use prometheus_client::registry::Registry;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+    use crate::changelog::ChangelogCodec;
+    use crate::event::outcome::Outcome;
+    use crate::mark::Mark;
+    use crate::pipeline::partition::Watermarks;
+    use crate::samples;
+    use crate::settings::Guarantee;
+    use crate::view::ViewCell;
+    use crate::view::status::Status;
+
+    const RULES: Rules = Rules { strict_transitions: false, update_grace: Duration::from_millis(100) };
+
+    /// Orders of this customer fail.
+    const FAILING: &str = "CUST-FAIL";
+
+    /// Schemas up to this id are on their way; the registry knows none behind it.
+    const LAST_KNOWN_ID: u32 = 20;
+
+    /// One partition and what its fold needs.
+    struct Rig {
+        events: EventCodec,
+        changelog: Arc<ChangelogCodec>,
+        store: Store,
+        settings: PipelineSettings,
+        metrics: EventMetrics,
+        wanted: RefCell<Vec<SchemaId>>,
+        partition: Partition,
+        now: Now,
+        limit: usize,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self::with_limit_on_letters("off")
+        }
+
+        fn with_limit_on_letters(dlq_limit: &str) -> Self {
+            let changelog = Arc::new(samples::changelog_codec());
+            let settings = PipelineSettings {
+                processing_guarantee: Guarantee::ExactlyOnce,
+                batch_max_events: 100,
+                processing_retries: [1, 2].map(Duration::from_secs).to_vec(),
+                dlq_limit: dlq_limit.parse().unwrap(),
+                failure_injection_customer_suffix: Some("FAIL".to_owned()),
+                instance_id: None,
+            };
+            let status = Status::new(0);
+            let metrics = EventMetrics::register(&mut Registry::default(), ViewCell::default(), status);
+            Self {
+                events: samples::event_codec(),
+                store: Store::new(changelog.clone(), 1),
+                changelog,
+                partition: active(&settings),
+                settings,
+                metrics,
+                wanted: RefCell::default(),
+                now: Now { instant: Instant::now(), millis: 1_000 },
+                limit: 100,
+            }
+        }
+
+        /// Folds what is waiting, behind what is processed.
+        fn fold(&mut self, records: &[OwnedMessage]) -> PartitionBatch {
+            let want = |id| {
+                self.wanted.borrow_mut().push(id);
+                (id > LAST_KNOWN_ID).then_some(Undecodable::UnknownSchema { id })
+            };
+            let folder = Folder {
+                events: &self.events,
+                store: &self.store,
+                rules: &RULES,
+                settings: &self.settings,
+                metrics: &self.metrics,
+                want: &want,
+                limit: self.limit,
+                now: self.now,
+            };
+            let progress = self.partition.active().unwrap();
+            let records: Vec<_> =
+                records.iter().filter(|record| record.offset() >= progress.next_offset).collect();
+            folder.fold(&mut self.partition, progress, records.iter().copied()).unwrap()
+        }
+
+        /// As after the commit of its transaction.
+        fn commit(&mut self, mut batch: PartitionBatch) {
+            self.store.apply(0, batch.encode_states(&self.changelog).unwrap());
+            self.partition.committed(batch.progress, batch.given_up_until, batch.held);
+        }
+
+        fn status(&self, order_id: &str) -> Option<String> {
+            self.store.order(order_id).unwrap().map(|order| order.status)
+        }
+
+        fn pass(&mut self, time: Duration) {
+            self.now.instant += time;
+            self.now.millis += i64::try_from(time.as_millis()).unwrap();
+        }
+    }
+
+    fn active(settings: &PipelineSettings) -> Partition {
+        let mut partition = Partition::new(0, settings.dlq_limit);
+        assert!(partition.identified(Mark::at(0)));
+        let _ = partition.assigned();
+        partition.barrier_written(1, Instant::now());
+        partition.stored(Mark::at(1));
+        let _ = partition.take_over(Watermarks { start: 0, end: 0 }, []).unwrap();
+        partition
+    }
+
+    fn no_event(offset: i64) -> OwnedMessage {
+        samples::raw_record(offset, "ORD-1", b"no event".to_vec())
+    }
+
+    const DEAD: Outcome = Outcome::DeadLettered(Reason::Undecodable);
+
+    #[test]
+    fn the_events_of_an_order_are_folded_onto_each_other() {
+        let mut rig = Rig::new();
+        let (created, updated) =
+            (samples::created("ORD-1", "CUST-1"), samples::updated("ORD-1", "confirmed"));
+        let records =
+            [(0, &created), (1, &updated), (2, &created)].map(|(at, event)| samples::record(at, event));
+        let batch = rig.fold(&records);
+        assert_eq!((batch.progress.next_offset, batch.tally.events, batch.letters.len()), (3, 3, 1));
+        // Its id is its place, as it has no other: a second CREATE is another event.
+        assert_eq!(batch.outcomes, [(2, Outcome::DeadLettered(Reason::DuplicateOrder))]);
+        assert_eq!(rig.status("ORD-1"), None, "it is not committed yet");
+        rig.commit(batch);
+        assert_eq!(rig.status("ORD-1").as_deref(), Some("confirmed"));
+    }
+
+    #[test]
+    fn without_records_there_is_nothing_to_write() {
+        let mut rig = Rig::new();
+        assert!(rig.fold(&[]).is_empty());
+    }
+
+    #[test]
+    fn offsets_between_records_are_control_records() {
+        let mut rig = Rig::new();
+        let records = [samples::record(3, &samples::created("ORD-1", "CUST-1")), no_event(5)];
+        let outcomes = rig.fold(&records).outcomes;
+        let gap = |offset| (offset, Outcome::NoEvent);
+        assert_eq!(outcomes, [gap(0), gap(1), gap(2), gap(4), (5, DEAD)]);
+    }
+
+    #[test]
+    fn a_batch_takes_no_more_records_than_its_limit() {
+        let mut rig = Rig::new();
+        rig.limit = 2;
+        let records: Vec<_> = (0..5).map(no_event).collect();
+        let batch = rig.fold(&records);
+        assert_eq!((batch.progress.next_offset, batch.letters.len()), (2, 2));
+    }
+
+    #[test]
+    fn where_a_schema_is_fetched_the_rest_waits_and_its_schemas_are_asked_for() {
+        let mut rig = Rig::new();
+        let event = samples::created("ORD-1", "CUST-1");
+        let records = [
+            no_event(0),
+            samples::record_with_schema(1, &event, 11),
+            no_event(2),
+            samples::record_with_schema(3, &event, 12),
+        ];
+        let batch = rig.fold(&records);
+        assert_eq!((batch.progress.next_offset, batch.waits_for), (1, Some(11)));
+        assert_eq!(*rig.wanted.borrow(), [11, 11, 12]);
+        assert!(rig.partition.is_blocked(rig.now.instant));
+        rig.commit(batch);
+        rig.wanted.borrow_mut().clear();
+        assert!(rig.fold(&records).is_empty());
+        assert_eq!(*rig.wanted.borrow(), [11], "the others were asked for before");
+
+        rig.events.learn(11, samples::event_schema()).unwrap();
+        let batch = rig.fold(&records);
+        assert_eq!((batch.progress.next_offset, batch.waits_for), (3, Some(12)));
+    }
+
+    #[test]
+    fn a_schema_that_the_registry_does_not_know_makes_a_letter() {
+        let mut rig = Rig::new();
+        let event = samples::created("ORD-1", "CUST-1");
+        let batch = rig.fold(&[samples::record_with_schema(0, &event, 99), no_event(1)]);
+        assert_eq!(batch.outcomes, [(0, Outcome::DeadLettered(Reason::UnknownSchema)), (1, DEAD)]);
+        assert_eq!((batch.tally.letters, batch.waits_for), (2, None));
+    }
+
+    #[test]
+    fn a_batch_ends_where_the_limit_on_letters_is_reached() {
+        let mut rig = Rig::with_limit_on_letters("0%/3/1m");
+        let records: Vec<_> = (0..9).map(no_event).collect();
+        let batch = rig.fold(&records);
+        assert_eq!((batch.letters.len(), batch.tally.letters), (3, 3));
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_after_each_pause_and_then_given_up() {
+        let mut rig = Rig::with_limit_on_letters("0%/3/1m");
+        let records = [samples::record(0, &samples::created("ORD-1", FAILING)), no_event(1)];
+        for pause in [1, 2] {
+            let batch = rig.fold(&records);
+            assert!(batch.is_empty());
+            assert!(rig.partition.is_blocked(rig.now.instant));
+            rig.pass(Duration::from_millis(pause * 1000 - 1));
+            assert!(rig.fold(&records).is_empty(), "the pause is not over");
+            rig.pass(Duration::from_millis(1));
+            assert!(!rig.partition.is_blocked(rig.now.instant));
+        }
+        let batch = rig.fold(&records);
+        assert_eq!(batch.outcomes, [(0, Outcome::DeadLettered(Reason::ProcessingFailed)), (1, DEAD)]);
+        assert_eq!(batch.tally.letters, 1, "what was asked for does not count");
+        let again = rig.fold(&records);
+        assert_eq!(again.letters.len(), 2, "its transaction was aborted: it is given up again");
+    }
+
+    #[test]
+    fn an_update_waits_for_its_create_and_is_applied_with_it() {
+        let mut rig = Rig::new();
+        let records = [
+            samples::record(0, &samples::updated("ORD-1", "confirmed")),
+            samples::record(1, &samples::created("ORD-1", "CUST-1")),
+        ];
+        let batch = rig.fold(&records[..1]);
+        assert_eq!(batch.outcomes, [(0, Outcome::Held)]);
+        assert_eq!(batch.held, [(1_100, "ORD-1".into())]);
+        rig.commit(batch);
+        let batch = rig.fold(&records);
+        assert!(matches!(batch.outcomes.as_slice(), [(0, Outcome::Applied { .. })]), "{:?}", batch.outcomes);
+        rig.commit(batch);
+        assert_eq!(rig.status("ORD-1").as_deref(), Some("confirmed"));
+    }
+
+    /// Some orders of which only an update is there, of which the time is over, and where the log ends then.
+    fn held(rig: &mut Rig, orders: i64, log_end: i64) {
+        let update = |at| samples::record(at, &samples::updated(&format!("ORD-{at}"), "confirmed"));
+        let records: Vec<_> = (0..orders).map(update).collect();
+        let batch = rig.fold(&records);
+        rig.commit(batch);
+        rig.pass(RULES.update_grace);
+        assert!(rig.fold(&[]).is_empty(), "nobody has asked where the log ends");
+        let grace = rig.partition.grace().unwrap();
+        assert!(grace.wants_end(rig.now.millis));
+        grace.end_seen(log_end, rig.now);
+    }
+
+    #[test]
+    fn held_updates_are_given_up_once_the_log_is_processed() {
+        let mut rig = Rig::new();
+        held(&mut rig, 2, 3);
+        assert!(rig.fold(&[]).is_empty(), "a record is to come");
+        let batch = rig.fold(&[samples::record(2, &samples::created("ORD-1", "CUST-1"))]);
+        let unknown = Outcome::DeadLettered(Reason::UnknownOrder);
+        assert!(batch.outcomes.contains(&(0, unknown)), "{:?}", batch.outcomes);
+        assert_eq!(batch.letters.len(), 1, "the CREATE of the other one came");
+        rig.commit(batch);
+        assert_eq!((rig.partition.held(), rig.status("ORD-1").as_deref()), (0, Some("confirmed")));
+        assert!(rig.fold(&[]).is_empty());
+    }
+
+    #[test]
+    fn held_updates_are_given_up_batch_by_batch() {
+        let mut rig = Rig::new();
+        held(&mut rig, 5, 5);
+        rig.limit = 3;
+        let mut letters = Vec::new();
+        while letters.iter().sum::<usize>() < 5 {
+            let batch = rig.fold(&[]);
+            letters.push(batch.letters.len());
+            rig.commit(batch);
+        }
+        assert_eq!(letters, [3, 2]);
+        assert!(rig.store.early(0).is_empty());
+    }
+}
