@@ -51,37 +51,30 @@ pub struct ProblemType {
 impl ProblemType {
     /// Something about the request is wrong; `errors` lists every fault.
     pub const INVALID_REQUEST: Self =
-        Self { slug: "invalid-request", title: "The request is not valid", status: StatusCode::BAD_REQUEST };
+        Self::new("invalid-request", "The request is not valid", StatusCode::BAD_REQUEST);
 
     /// The service does not know the client: only with `API_TOKEN`.
     pub const UNAUTHORIZED: Self =
-        Self { slug: "unauthorized", title: "A valid token is needed", status: StatusCode::UNAUTHORIZED };
+        Self::new("unauthorized", "A valid token is needed", StatusCode::UNAUTHORIZED);
 
     /// The client did not send its body in time.
     pub const SLOW_REQUEST: Self =
-        Self { slug: "slow-request", title: "The body came too slowly", status: StatusCode::REQUEST_TIMEOUT };
+        Self::new("slow-request", "The body came too slowly", StatusCode::REQUEST_TIMEOUT);
 
     /// The client sends more than `RATE_LIMIT` requests.
-    pub const TOO_MANY_REQUESTS: Self = Self {
-        slug: "too-many-requests",
-        title: "Too many requests of this client",
-        status: StatusCode::TOO_MANY_REQUESTS,
-    };
+    pub const TOO_MANY_REQUESTS: Self =
+        Self::new("too-many-requests", "Too many requests of this client", StatusCode::TOO_MANY_REQUESTS);
 
     /// More requests run than `MAX_CONCURRENT_REQUESTS`.
     pub const OVERLOADED: Self =
-        Self { slug: "overloaded", title: "The service is busy", status: StatusCode::SERVICE_UNAVAILABLE };
+        Self::new("overloaded", "The service is busy", StatusCode::SERVICE_UNAVAILABLE);
 
     /// The service cannot answer yet, or just now.
-    pub const NOT_READY: Self =
-        Self { slug: "not-ready", title: "Not ready", status: StatusCode::SERVICE_UNAVAILABLE };
+    pub const NOT_READY: Self = Self::new("not-ready", "Not ready", StatusCode::SERVICE_UNAVAILABLE);
 
     /// The answer was not there within `REQUEST_TIMEOUT`.
-    pub const TIMED_OUT: Self = Self {
-        slug: "timed-out",
-        title: "The answer took too long",
-        status: StatusCode::SERVICE_UNAVAILABLE,
-    };
+    pub const TIMED_OUT: Self =
+        Self::new("timed-out", "The answer took too long", StatusCode::SERVICE_UNAVAILABLE);
 
     /// The problems that any request may get from any service, beside those that are only their status.
     pub const SHARED: [Self; 7] = [
@@ -93,6 +86,11 @@ impl ProblemType {
         Self::NOT_READY,
         Self::TIMED_OUT,
     ];
+
+    /// A kind of problem that clients tell by its `slug`.
+    pub const fn new(slug: &'static str, title: &'static str, status: StatusCode) -> Self {
+        Self { slug, title, status }
+    }
 
     /// The problem that is only its status.
     pub fn of_status(status: StatusCode) -> Self {
