@@ -7,7 +7,8 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
+use service_runtime::metrics::{registered, registered_seconds};
 
 use crate::publisher::PublishError;
 
@@ -29,19 +30,19 @@ pub(crate) struct PublisherMetrics {
 
 impl PublisherMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self { published: Family::default(), delivery: Histogram::new(BUCKETS) };
-        registry.register(
-            "order_events_published",
-            "Events given to Kafka, by outcome; only delivered ones were answered with 2xx",
-            metrics.published.clone(),
-        );
-        registry.register_with_unit(
-            "order_event_delivery",
-            "Time from an event to its delivery report",
-            Unit::Seconds,
-            metrics.delivery.clone(),
-        );
-        metrics
+        Self {
+            published: registered(
+                registry,
+                "order_events_published",
+                "Events given to Kafka, by outcome; only delivered ones were answered with 2xx",
+            ),
+            delivery: registered_seconds(
+                registry,
+                "order_event_delivery",
+                "Time from an event to its delivery report",
+                Histogram::new(BUCKETS),
+            ),
+        }
     }
 
     pub(crate) fn published(

@@ -12,6 +12,7 @@ mod deadline;
 mod host;
 pub mod input;
 pub mod limits;
+pub mod metrics;
 pub mod observe;
 pub mod openapi;
 mod overload;
