@@ -9,6 +9,7 @@ pub mod app;
 mod conditional;
 mod cors;
 mod deadline;
+pub mod health;
 mod host;
 pub mod input;
 pub mod limits;
