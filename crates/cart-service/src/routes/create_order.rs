@@ -14,7 +14,7 @@ use tracing::info;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::Kafka;
-use super::write::{WriteHeaders, publish};
+use super::write::{WriteFailures, WriteHeaders, publish};
 use crate::api::{CreateOrderRequest, NewOrderRequest, WriteParameters};
 use crate::idempotency::{self, EventId, event_id};
 use crate::new_order::NewOrder;
@@ -66,22 +66,13 @@ enum CreateResponses {
     /// `duplicate-order`: only with `Prefer: wait`.
     #[response(status = 409)]
     Duplicate,
-    /// `idempotency-key-reused`: only with `Prefer: wait`.
-    #[response(status = 422)]
-    KeyReused,
-    /// `dead-lettered`: only with `Prefer: wait`.
-    #[response(status = 500)]
-    DeadLettered,
-    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be; `Retry-After` only with a key.
-    #[response(status = 503)]
-    NotPublished,
 }
 
 /// Makes an order with an id and a number of items; the rest of it is made up.
 #[utoipa::path(
     post, path = "/create-order", request_body = CreateOrderRequest,
     params(WriteParameters),
-    responses(CreateResponses),
+    responses(CreateResponses, WriteFailures),
     tag = "orders",
 )]
 pub(super) async fn create_order(
@@ -104,7 +95,7 @@ pub(super) async fn create_order(
 #[utoipa::path(
     post, path = "/orders", request_body = NewOrderRequest,
     params(WriteParameters),
-    responses(CreateResponses),
+    responses(CreateResponses, WriteFailures),
     tag = "orders",
 )]
 pub(super) async fn place_order(
