@@ -63,7 +63,7 @@ pub(crate) fn problem(failure: &PublishError, event_id: EventId) -> Problem {
     Problem::new(NOT_PUBLISHED, detail).retry_after(RETRY_AFTER)
 }
 
-/// The event may be in the log. Only who does no harm by it is told to try again.
+/// The event may be in the log. `Retry-After` only if repeating is safe.
 fn delivery_unknown(event_id: EventId) -> Problem {
     let problem = if event_id.is_repeatable {
         let detail = "Kafka did not confirm the event; it may have arrived. Send the same request again, with the \
