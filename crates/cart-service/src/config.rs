@@ -1,102 +1,15 @@
-//! The settings of the service.
+//! What the service runs with: its settings, checked, and the configuration of its Kafka client.
 
 use std::time::Duration;
 
-use clap::{Args, Parser};
-use order_events::config::{KafkaArgs, KafkaConfig, PropertyError, RegistryConfig, TopicArgs, base_url};
+use order_events::config::{KafkaConfig, PropertyError};
 use rdkafka::ClientConfig;
 use service_runtime::limits::HttpArgs;
 use service_runtime::prefer::MAX_WAIT;
-use service_runtime::settings::{duration, positive_duration};
-use service_runtime::{Command, ServiceArgs};
 use thiserror::Error;
 
-use crate::order_service::ALLOWANCE;
-use crate::publisher::client_config;
-
-/// Takes orders over HTTP and publishes them as Kafka events.
-///
-/// Every setting is an environment variable and a flag; the flag wins.
-#[derive(Debug, Parser)]
-#[command(version)]
-pub struct Settings {
-    /// What to do instead of serving.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-
-    /// See [`ServiceArgs`].
-    #[command(flatten)]
-    pub service: ServiceArgs<8000>,
-
-    /// Settings of the orders themselves.
-    #[command(flatten)]
-    pub orders: OrderSettings,
-
-    /// See [`OutcomeSettings`].
-    #[command(flatten)]
-    pub outcomes: OutcomeSettings,
-
-    /// See [`KafkaArgs`].
-    #[command(flatten)]
-    pub kafka: KafkaArgs,
-
-    /// See [`TopicArgs`].
-    #[command(flatten)]
-    pub topics: TopicArgs,
-
-    /// See [`RegistryConfig`].
-    #[command(flatten)]
-    pub registry: RegistryConfig,
-}
-
-/// Which orders are taken, and how long publishing one may take.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Orders")]
-pub struct OrderSettings {
-    /// The most items that an order may have.
-    #[arg(long, env = "MAX_ITEMS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub max_items: u32,
-
-    /// Put before an order id of digits only, with a dash; empty turns it off.
-    #[arg(long, env = "ORDER_ID_PREFIX", default_value = "ORD", value_parser = order_events::order_id::prefix)]
-    pub order_id_prefix: String,
-
-    /// When an event that the broker has not confirmed is answered with 503.
-    #[arg(long, env = "DELIVERY_TIMEOUT", default_value = "10s", value_parser = delivery_timeout)]
-    pub delivery_timeout: Duration,
-}
-
-/// How clients learn what became of their events.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Outcomes")]
-pub struct OutcomeSettings {
-    /// Where order-service is; asked when a request waits for what becomes of its event.
-    #[arg(long, env = "ORDER_SERVICE_URL", default_value = "http://localhost:8001", value_parser = base_url)]
-    pub order_service_url: String,
-
-    /// Where clients reach order-service, for the Location of new orders; by default as this service does.
-    #[arg(long, env = "PUBLIC_ORDER_SERVICE_URL", value_name = "URL", value_parser = base_url)]
-    pub public_order_service_url: Option<String>,
-
-    /// How long a request waits for what becomes of its event if it has no `Prefer: wait=N`; 0 is not at all.
-    #[arg(long, env = "DEFAULT_WAIT", default_value = "0s", value_parser = wait)]
-    pub default_wait: Duration,
-}
-
-fn wait(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        short_enough if short_enough <= Duration::from_secs(MAX_WAIT) => Ok(short_enough),
-        _ => Err(format!("0s to {MAX_WAIT}s is allowed")),
-    }
-}
-
-/// librdkafka looks at its time-outs once a second; below two seconds there would be nothing to look at.
-fn delivery_timeout(text: &str) -> Result<Duration, String> {
-    match positive_duration(text)? {
-        long_enough if (2..=300).contains(&long_enough.as_secs()) => Ok(long_enough),
-        _ => Err("2s to 300s is allowed".to_owned()),
-    }
-}
+use crate::clients::producer;
+use crate::settings::{Settings, WAIT_ALLOWANCE};
 
 /// Why settings that are good one by one are no good together.
 #[derive(Debug, Error)]
@@ -107,7 +20,7 @@ pub enum ConfigError {
     /// A write would be given up while it may still succeed.
     #[error(
         "REQUEST_TIMEOUT={request:?}: more than {least:?} is needed, that is READ_TIMEOUT ({read:?}), \
-         DELIVERY_TIMEOUT ({delivery:?}) and the {MAX_WAIT}s that a client may wait, together, and {ALLOWANCE:?}"
+         DELIVERY_TIMEOUT ({delivery:?}) and the {MAX_WAIT}s that a client may wait, together, and {WAIT_ALLOWANCE:?}"
     )]
     RequestTimeout {
         /// `REQUEST_TIMEOUT`
@@ -121,13 +34,13 @@ pub enum ConfigError {
     },
 }
 
-/// What the service runs with: the settings, checked, and what is made of them.
+/// See the module.
 pub struct Config {
     /// What the user set.
     pub settings: Settings,
     /// The brokers and the user's librdkafka properties, from the settings and the environment.
     pub kafka: KafkaConfig,
-    /// The same for the producer, with what it needs.
+    /// The configuration of the producer of events.
     pub producer: ClientConfig,
 }
 
@@ -144,11 +57,11 @@ impl Config {
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
         let HttpArgs { request_timeout: request, read_timeout: read, .. } = settings.service.http;
         let delivery = settings.orders.delivery_timeout;
-        let least = read + delivery + Duration::from_secs(MAX_WAIT) + ALLOWANCE;
+        let least = read + delivery + Duration::from_secs(MAX_WAIT) + WAIT_ALLOWANCE;
         if request <= least {
             return Err(ConfigError::RequestTimeout { request, least, read, delivery });
         }
-        let producer = client_config(&kafka, &settings.orders)?;
+        let producer = producer(&kafka, &settings.orders)?;
         Ok(Self { settings, kafka, producer })
     }
 }

@@ -25,18 +25,15 @@ pub const PROBLEMS: [ProblemType; 7] = [
 ];
 
 /// The event is surely not in the log.
-const NOT_PUBLISHED: ProblemType = ProblemType {
-    slug: "not-published",
-    title: "The event was not published",
-    status: StatusCode::SERVICE_UNAVAILABLE,
-};
+const NOT_PUBLISHED: ProblemType =
+    ProblemType::new("not-published", "The event was not published", StatusCode::SERVICE_UNAVAILABLE);
 
 /// The event may be in the log.
-const DELIVERY_UNKNOWN: ProblemType = ProblemType {
-    slug: "delivery-unknown",
-    title: "The event may or may not have been published",
-    status: StatusCode::SERVICE_UNAVAILABLE,
-};
+const DELIVERY_UNKNOWN: ProblemType = ProblemType::new(
+    "delivery-unknown",
+    "The event may or may not have been published",
+    StatusCode::SERVICE_UNAVAILABLE,
+);
 
 /// The answer to a request whose event was not confirmed. Logs what the client is not told.
 pub(crate) fn problem(failure: &PublishError, event_id: EventId) -> Problem {
@@ -66,7 +63,7 @@ pub(crate) fn problem(failure: &PublishError, event_id: EventId) -> Problem {
     Problem::new(NOT_PUBLISHED, detail).retry_after(RETRY_AFTER)
 }
 
-/// The event may be in the log. Only who does no harm by it is told to try again.
+/// The event may be in the log. `Retry-After` only if repeating is safe.
 fn delivery_unknown(event_id: EventId) -> Problem {
     let problem = if event_id.is_repeatable {
         let detail = "Kafka did not confirm the event; it may have arrived. Send the same request again, with the \
@@ -81,28 +78,21 @@ fn delivery_unknown(event_id: EventId) -> Problem {
 }
 
 const DUPLICATE_ORDER: ProblemType =
-    ProblemType { slug: "duplicate-order", title: "The order exists already", status: StatusCode::CONFLICT };
+    ProblemType::new("duplicate-order", "The order exists already", StatusCode::CONFLICT);
 
-const ILLEGAL_TRANSITION: ProblemType = ProblemType {
-    slug: "illegal-transition",
-    title: "The order cannot take this status",
-    status: StatusCode::CONFLICT,
-};
+const ILLEGAL_TRANSITION: ProblemType =
+    ProblemType::new("illegal-transition", "The order cannot take this status", StatusCode::CONFLICT);
 
-const UNKNOWN_ORDER: ProblemType =
-    ProblemType { slug: "unknown-order", title: "No such order", status: StatusCode::NOT_FOUND };
+const UNKNOWN_ORDER: ProblemType = ProblemType::new("unknown-order", "No such order", StatusCode::NOT_FOUND);
 
-const IDEMPOTENCY_KEY_REUSED: ProblemType = ProblemType {
-    slug: "idempotency-key-reused",
-    title: "The Idempotency-Key belongs to another request",
-    status: StatusCode::UNPROCESSABLE_ENTITY,
-};
+const IDEMPOTENCY_KEY_REUSED: ProblemType = ProblemType::new(
+    "idempotency-key-reused",
+    "The Idempotency-Key belongs to another request",
+    StatusCode::UNPROCESSABLE_ENTITY,
+);
 
-const DEAD_LETTERED: ProblemType = ProblemType {
-    slug: "dead-lettered",
-    title: "The event could not be processed",
-    status: StatusCode::INTERNAL_SERVER_ERROR,
-};
+const DEAD_LETTERED: ProblemType =
+    ProblemType::new("dead-lettered", "The event could not be processed", StatusCode::INTERNAL_SERVER_ERROR);
 
 /// The answer to a client that waited, and whose event was published but could not be processed.
 pub(crate) fn dead_lettered(reason: Option<&str>, position: &Position, event_id: EventId) -> Problem {

@@ -4,6 +4,7 @@
 //! and waits for the delivery report; only then is the client answered with a 2xx. The service keeps nothing of it.
 
 mod api;
+mod clients;
 pub mod config;
 pub mod error;
 mod idempotency;
@@ -11,14 +12,15 @@ mod new_order;
 mod order;
 mod order_service;
 mod publisher;
-mod publisher_metrics;
 mod request;
 pub mod routes;
+pub mod settings;
 mod state;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Router;
 use order_events::EventCodec;
 use order_events::bootstrap::{Bootstrap, BootstrapError};
 use order_events::topic_settings::{Role, tell_weak};
@@ -32,11 +34,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::order_service::ClientError;
-pub use self::publisher::PublisherError;
+pub use self::publisher::{Publisher, PublisherError, watch_broker};
 
 use crate::config::Config;
 use crate::order_service::OrderService;
-use crate::publisher::Publisher;
 use crate::state::AppState;
 
 /// Why the service cannot go on.
@@ -60,21 +61,14 @@ pub enum RunError {
 /// the topic and the schema are there, it is not ready and answers writes with 503.
 ///
 /// # Errors
-/// See [`RunError`]. A broker or a registry that is away is none: it is waited for.
+/// See [`RunError`]. A broker or a registry that is away is waited for.
 pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
-    let mut metrics = Registry::default();
-    let http_metrics = HttpMetrics::register(&mut metrics);
-    let publisher = Arc::new(Publisher::new(&config, &mut metrics)?);
-    let order_service = OrderService::new(&config.settings.outcomes, stop.clone())?;
-    let state = AppState::new(&config, publisher.clone(), order_service, metrics);
-
-    let app =
-        app::finish(routes::router(state), http_metrics, &config.settings.service.http, WritesHaveKeys::Yes);
+    let (app, publisher) = assemble(&config, &stop)?;
     let mut patience = config.settings.service.patience();
     // Requests do not take all of the time: events whose clients are gone want to be delivered too.
     patience.grace = patience.grace.mul_f64(0.9);
     let server = shutdown::spawn(&stop, server::serve(listener, app, stop.clone(), patience));
-    let watch = shutdown::spawn(&stop, publisher::watch_broker(publisher.clone(), stop.clone()));
+    let watch = shutdown::spawn(&stop, watch_broker(publisher.clone(), stop.clone()));
 
     let booted = match stop.run_until_cancelled(boot(&config, &publisher)).await {
         Some(Ok(Booted { topics, codec, partitions })) => {
@@ -95,6 +89,29 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     info!("stopped");
     booted?;
     ended.map_err(|_| RunError::TaskLost)
+}
+
+/// The service without its server: every route, and the publisher, which waits for its topic and its schema. `stop`
+/// ends the requests that wait for order-service.
+///
+/// # Errors
+/// A client cannot be made.
+pub fn assemble(config: &Config, stop: &CancellationToken) -> Result<(Router, Arc<Publisher>), RunError> {
+    let mut metrics = Registry::default();
+    let http_metrics = HttpMetrics::register(&mut metrics);
+    let publisher = Arc::new(Publisher::new(config, &mut metrics)?);
+    let settings = &config.settings;
+    let state = AppState {
+        orders: Arc::new(settings.orders.clone()),
+        publisher: publisher.clone(),
+        order_service: OrderService::new(&settings.outcomes, stop.clone())?,
+        default_wait: settings.outcomes.default_wait,
+        metrics: Arc::new(metrics),
+    };
+    Ok((
+        app::finish(routes::router(state), http_metrics, &settings.service.http, WritesHaveKeys::Yes),
+        publisher,
+    ))
 }
 
 struct Booted {

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use cart_service::config::{Config, Settings};
+use cart_service::config::Config;
+use cart_service::settings::Settings;
 use service_runtime::settings;
 
 /// Gives back what many connections took; with the system's allocator on Linux, each wave of them leaves memory

@@ -1,10 +1,10 @@
-//! A whole order as clients send it: `POST /orders`.
+//! What a new order consists of, and how it is read from a whole order that a client sends: `POST /orders`.
 
-use order_events::{OrderId, OrderItem, money};
+use order_events::{OrderItem, money};
 use rust_decimal::Decimal;
 use service_runtime::input::{Fields, Json, text, whole_number};
 
-use crate::request::{ORDER_ID, parse_id, parse_order_id};
+use crate::request::parse_id;
 
 /// The names under which a customer id comes; the first is the canonical one.
 pub(crate) const CUSTOMER_ID: &[&str] = &["customerId", "customer_id"];
@@ -26,11 +26,9 @@ pub(crate) const MAX_PRICE: u32 = 1_000_000_000;
 /// The currency of an order that names none.
 pub(crate) const DEFAULT_CURRENCY: &str = "USD";
 
-/// What a client says of a new order.
+/// A new order but for its id.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NewOrder {
-    /// The id that the client chose, if it did.
-    pub order_id: Option<OrderId>,
     /// Who orders.
     pub customer_id: String,
     /// What is ordered; at least one.
@@ -43,8 +41,7 @@ pub(crate) struct NewOrder {
 
 impl NewOrder {
     /// Reads the fields of an order of at most `max_items`; `None` if anything is wrong with them.
-    pub(crate) fn read(fields: &mut Fields<'_, '_>, prefix: &str, max_items: u32) -> Option<Self> {
-        let order_id = fields.optional(ORDER_ID, |value| parse_order_id(value, prefix));
+    pub(crate) fn read(fields: &mut Fields<'_, '_>, max_items: u32) -> Option<Self> {
         let customer_id = fields.required(CUSTOMER_ID, parse_id);
         let items = fields.list(ITEMS, max_items as usize, item);
         let sum = items.as_deref().map(sum);
@@ -52,7 +49,6 @@ impl NewOrder {
         let currency = fields.optional(CURRENCY, currency);
         agrees?;
         Some(Self {
-            order_id: order_id?,
             customer_id: customer_id?,
             items: items?,
             total: sum?,
@@ -111,7 +107,7 @@ mod tests {
 
     fn read(body: &str) -> Result<NewOrder, Vec<String>> {
         let mut body = Body::parse(body.as_bytes()).unwrap();
-        let order = NewOrder::read(&mut body.fields(), "ORD", 3);
+        let order = NewOrder::read(&mut body.fields(), 3);
         body.finish(order).map_err(|problem| {
             problem.errors().iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect()
         })
@@ -119,18 +115,16 @@ mod tests {
 
     #[test]
     fn both_spellings_are_read() {
-        let snake = read(
-            r#"{"order_id": 7, "customer_id": "c", "items": [{"product_id": "p", "quantity": 2, "price": 29.99}]}"#,
-        );
-        assert_eq!(snake.unwrap_err(), ["#/order_id must be a string, this is 7"]);
+        let snake =
+            read(r#"{"customer_id": 7, "items": [{"product_id": "p", "quantity": 2, "price": 29.99}]}"#);
+        assert_eq!(snake.unwrap_err(), ["#/customer_id must be a string, this is 7"]);
         let camel = read(
-            r#"{"orderId": "7", "customerId": " c ", "items": [{"productId": "p", "quantity": 2, "price": 29.99}],
+            r#"{"customerId": " c ", "items": [{"productId": "p", "quantity": 2, "price": 29.99}],
                 "totalAmount": 59.98, "currency": "eur"}"#,
         );
         let camel = camel.unwrap();
-        assert_eq!((camel.order_id.unwrap().as_str(), camel.customer_id.as_str()), ("ORD-7", "c"));
         assert_eq!((camel.total.to_string().as_str(), camel.currency.as_str()), ("59.98", "EUR"));
-        assert_eq!(camel.items[0].item_id, "p");
+        assert_eq!((camel.customer_id.as_str(), camel.items[0].item_id.as_str()), ("c", "p"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The orders that the service makes.
+//! The events of orders.
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use order_events::{
@@ -7,8 +7,6 @@ use order_events::{
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
 use rust_decimal::Decimal;
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::new_order::{DEFAULT_CURRENCY, NewOrder};
@@ -30,10 +28,10 @@ pub(crate) fn created(order_id: &OrderId, items: u32, event_id: Uuid, now: Times
         })
         .collect();
     let currency = DEFAULT_CURRENCY.to_owned();
-    placed(order_id, NewOrder { order_id: None, customer_id, items, total, currency }, now)
+    placed(order_id, NewOrder { customer_id, items, total, currency }, now)
 }
 
-/// The event of a new order as its client wants it; its id is `order_id`.
+/// The event of a new order.
 pub(crate) fn placed(order_id: &OrderId, order: NewOrder, now: Timestamp) -> OrderEvent {
     let timestamp = iso_8601(now);
     let payload = CreateOrderPayload {
@@ -73,25 +71,6 @@ fn random_id(prefix: &str, rng: &mut impl Rng) -> String {
 pub(crate) fn iso_8601(time: Timestamp) -> String {
     let to_millis = TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc);
     format!("{:.3}", time.round(to_millis).unwrap_or(time))
-}
-
-/// An order as clients see it.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct OrderView<'a> {
-    order_id: &'a str,
-    #[serde(flatten)]
-    payload: &'a CreateOrderPayload,
-}
-
-impl<'a> OrderView<'a> {
-    /// The order in a CREATE event; `None` for an UPDATE.
-    pub(crate) fn of(event: &'a OrderEvent) -> Option<Self> {
-        match &event.payload {
-            Payload::Create(payload) => Some(Self { order_id: &event.order_id, payload }),
-            Payload::Update(_) => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,15 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use url::Url;
 
-use crate::config::OutcomeSettings;
+use crate::settings::{OutcomeSettings, WAIT_ALLOWANCE};
 
 /// The pauses between questions about one event: the first one, and the one up to which each is twice as long as the
 /// one before. Chance makes each of them up to twice as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// An answer that was waited for may come this much later than the time is up.
-pub(crate) const ALLOWANCE: Duration = Duration::from_millis(500);
 
 /// Why order-service cannot be asked.
 #[derive(Debug, Error)]
@@ -90,7 +87,7 @@ impl OrderService {
         let mut last = None;
         loop {
             let mut retry_after = Duration::ZERO;
-            match timeout_at(deadline + ALLOWANCE, self.ask(event, left(deadline))).await {
+            match timeout_at(deadline + WAIT_ALLOWANCE, self.ask(event, left(deadline))).await {
                 Ok(Ok(report)) if is_final(report.outcome) => return Some(report),
                 Ok(Ok(report)) => last = Some(report),
                 Ok(Err(error)) if error.is_for_good() => {

@@ -19,6 +19,11 @@ pub(crate) fn order_id(fields: &mut Fields<'_, '_>, prefix: &str) -> Option<Orde
     fields.required(ORDER_ID, |value| parse_order_id(value, prefix))
 }
 
+/// The id that the client chose for the order, if it did.
+pub(crate) fn chosen_order_id(fields: &mut Fields<'_, '_>, prefix: &str) -> Option<Option<OrderId>> {
+    fields.optional(ORDER_ID, |value| parse_order_id(value, prefix))
+}
+
 /// The number of items, under any of its names.
 pub(crate) fn items_count(fields: &mut Fields<'_, '_>, max: u32) -> Option<u32> {
     fields.required(ITEMS_COUNT, |value| whole_number(value, 1..=max))

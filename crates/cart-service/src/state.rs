@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use prometheus_client::registry::Registry;
 
-use crate::config::{Config, OrderSettings};
 use crate::order_service::OrderService;
 use crate::publisher::Publisher;
+use crate::settings::OrderSettings;
 
 /// Cheap to clone: handles only.
 #[derive(Clone)]
@@ -21,25 +21,8 @@ pub(crate) struct AppState {
     pub order_service: OrderService,
     /// How long a request waits for that if it says nothing of it.
     pub default_wait: Duration,
-    metrics: Arc<Registry>,
-}
-
-impl AppState {
-    /// Puts the parts together.
-    pub(crate) fn new(
-        config: &Config,
-        publisher: Arc<Publisher>,
-        order_service: OrderService,
-        metrics: Registry,
-    ) -> Self {
-        Self {
-            orders: Arc::new(config.settings.orders.clone()),
-            publisher,
-            order_service,
-            default_wait: config.settings.outcomes.default_wait,
-            metrics: Arc::new(metrics),
-        }
-    }
+    /// What is served on `/metrics`.
+    pub metrics: Arc<Registry>,
 }
 
 impl FromRef<AppState> for Arc<Registry> {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use cart_service::config::Settings;
 use cart_service::error::PROBLEMS;
 use cart_service::routes::openapi;
+use cart_service::settings::Settings;
 use clap::Parser;
 use service_runtime::{ProblemType, snapshot};
 

@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use service_runtime::metrics::{registered, registered_seconds};
 
 use crate::event::outcome::Outcome;
 use crate::view::ViewCell;
@@ -84,52 +85,40 @@ impl EventMetrics {
     /// Adds these metrics, and gauges over `view` and `status`, to what is served on `/metrics`.
     pub(crate) fn register(registry: &mut Registry, view: ViewCell, status: Status) -> Self {
         let metrics = Self {
-            consumed: Family::default(),
-            unusual: Counter::default(),
-            transactions: Family::default(),
-            transaction_duration: Histogram::new(TRANSACTION_BUCKETS),
-            lost: Counter::default(),
-            unreadable: Family::default(),
-            retried: Counter::default(),
-            stopped: Gauge::default(),
+            consumed: registered(registry, "order_events_consumed", "Events consumed, by outcome"),
+            unusual: registered(
+                registry,
+                "order_unusual_transitions",
+                "Unusual changes of status that were applied",
+            ),
+            transactions: registered(registry, "order_transactions", "Kafka transactions, by result"),
+            transaction_duration: registered_seconds(
+                registry,
+                "order_transaction_duration",
+                "Time that a committed transaction took",
+                Histogram::new(TRANSACTION_BUCKETS),
+            ),
+            lost: registered(
+                registry,
+                "order_events_lost",
+                "Events that retention took before they were processed",
+            ),
+            unreadable: registered(
+                registry,
+                "order_unreadable_fetches",
+                "Answers of brokers with records that are damaged, by topic",
+            ),
+            retried: registered(
+                registry,
+                "order_events_retried",
+                "Failures of processing after which the event is tried again",
+            ),
+            stopped: registered(
+                registry,
+                "order_dead_letter_limit_reached",
+                "1 if a partition is stopped since too many of its events became dead letters (DLQ_LIMIT)",
+            ),
         };
-        registry.register("order_events_consumed", "Events consumed, by outcome", metrics.consumed.clone());
-        registry.register(
-            "order_unusual_transitions",
-            "Unusual changes of status that were applied",
-            metrics.unusual.clone(),
-        );
-        registry.register(
-            "order_transactions",
-            "Kafka transactions, by result",
-            metrics.transactions.clone(),
-        );
-        registry.register_with_unit(
-            "order_transaction_duration",
-            "Time that a committed transaction took",
-            Unit::Seconds,
-            metrics.transaction_duration.clone(),
-        );
-        registry.register(
-            "order_events_lost",
-            "Events that retention took before they were processed",
-            metrics.lost.clone(),
-        );
-        registry.register(
-            "order_unreadable_fetches",
-            "Answers of brokers with records that are damaged, by topic",
-            metrics.unreadable.clone(),
-        );
-        registry.register(
-            "order_events_retried",
-            "Failures of processing after which the event is tried again",
-            metrics.retried.clone(),
-        );
-        registry.register(
-            "order_dead_letter_limit_reached",
-            "1 if a partition is stopped since too many of its events became dead letters (DLQ_LIMIT)",
-            metrics.stopped.clone(),
-        );
         registry.register_collector(Box::new(Gauges { view, status }));
         metrics
     }

@@ -48,7 +48,7 @@ pub fn finish(routes: Router, metrics: HttpMetrics, args: &HttpArgs, keys: Write
     outside.layer(from_fn_with_state(metrics, observe))
 }
 
-/// Whoever comes too often is sent away first, then who comes when it is too much, then who may not write.
+/// From outside in: rate limit, load shedding, authorization, the time limit of an answer.
 fn limited(routes: Router, args: &HttpArgs, keys: WritesHaveKeys) -> Router {
     let mut routes = routes.layer(from_fn_with_state((args.request_timeout, keys), deadline::enforce));
     if let Some(token) = &args.api_token {

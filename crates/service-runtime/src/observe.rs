@@ -12,10 +12,11 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use tracing::{Instrument, debug, error, info_span};
 use uuid::Uuid;
 
+use crate::metrics::{registered, registered_seconds};
 use crate::problem::Problem;
 
 /// Names a request, in its answer and in the log. A client may choose it.
@@ -45,18 +46,15 @@ pub struct HttpMetrics {
 impl HttpMetrics {
     /// Adds the metrics to what is served on `/metrics`.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-        };
-        registry.register("http_requests", "HTTP requests answered", metrics.requests.clone());
-        registry.register_with_unit(
-            "http_request_duration",
-            "Time from a request's head to its answer's head",
-            Unit::Seconds,
-            metrics.durations.clone(),
-        );
-        metrics
+        Self {
+            requests: registered(registry, "http_requests", "HTTP requests answered"),
+            durations: registered_seconds(
+                registry,
+                "http_request_duration",
+                "Time from a request's head to its answer's head",
+                Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            ),
+        }
     }
 }
 

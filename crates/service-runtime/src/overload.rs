@@ -1,4 +1,4 @@
-//! `MAX_CONCURRENT_REQUESTS`: what is too much is refused at once, before it takes memory or time.
+//! `MAX_CONCURRENT_REQUESTS`: more requests are refused at once, before they take memory or time.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -38,8 +38,9 @@ impl Prefer {
     }
 
     /// Tells the client that its preference was followed; a part of a response.
-    pub fn applied(self) -> Option<[(HeaderName, String); 1]> {
-        self.wait.map(|seconds| [(PREFERENCE_APPLIED, format!("wait={seconds}"))])
+    pub fn applied(self) -> Option<[(HeaderName, HeaderValue); 1]> {
+        let value = self.wait.map(|seconds| HeaderValue::try_from(format!("wait={seconds}")));
+        value?.ok().map(|value| [(PREFERENCE_APPLIED, value)])
     }
 
     /// The preference as a request's header; whole seconds, rounded to the nearest.

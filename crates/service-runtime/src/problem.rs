@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::prefer::Prefer;
 
@@ -51,37 +52,30 @@ pub struct ProblemType {
 impl ProblemType {
     /// Something about the request is wrong; `errors` lists every fault.
     pub const INVALID_REQUEST: Self =
-        Self { slug: "invalid-request", title: "The request is not valid", status: StatusCode::BAD_REQUEST };
+        Self::new("invalid-request", "The request is not valid", StatusCode::BAD_REQUEST);
 
     /// The service does not know the client: only with `API_TOKEN`.
     pub const UNAUTHORIZED: Self =
-        Self { slug: "unauthorized", title: "A valid token is needed", status: StatusCode::UNAUTHORIZED };
+        Self::new("unauthorized", "A valid token is needed", StatusCode::UNAUTHORIZED);
 
     /// The client did not send its body in time.
     pub const SLOW_REQUEST: Self =
-        Self { slug: "slow-request", title: "The body came too slowly", status: StatusCode::REQUEST_TIMEOUT };
+        Self::new("slow-request", "The body came too slowly", StatusCode::REQUEST_TIMEOUT);
 
     /// The client sends more than `RATE_LIMIT` requests.
-    pub const TOO_MANY_REQUESTS: Self = Self {
-        slug: "too-many-requests",
-        title: "Too many requests of this client",
-        status: StatusCode::TOO_MANY_REQUESTS,
-    };
+    pub const TOO_MANY_REQUESTS: Self =
+        Self::new("too-many-requests", "Too many requests of this client", StatusCode::TOO_MANY_REQUESTS);
 
     /// More requests run than `MAX_CONCURRENT_REQUESTS`.
     pub const OVERLOADED: Self =
-        Self { slug: "overloaded", title: "The service is busy", status: StatusCode::SERVICE_UNAVAILABLE };
+        Self::new("overloaded", "The service is busy", StatusCode::SERVICE_UNAVAILABLE);
 
     /// The service cannot answer yet, or just now.
-    pub const NOT_READY: Self =
-        Self { slug: "not-ready", title: "Not ready", status: StatusCode::SERVICE_UNAVAILABLE };
+    pub const NOT_READY: Self = Self::new("not-ready", "Not ready", StatusCode::SERVICE_UNAVAILABLE);
 
     /// The answer was not there within `REQUEST_TIMEOUT`.
-    pub const TIMED_OUT: Self = Self {
-        slug: "timed-out",
-        title: "The answer took too long",
-        status: StatusCode::SERVICE_UNAVAILABLE,
-    };
+    pub const TIMED_OUT: Self =
+        Self::new("timed-out", "The answer took too long", StatusCode::SERVICE_UNAVAILABLE);
 
     /// The problems that any request may get from any service, beside those that are only their status.
     pub const SHARED: [Self; 7] = [
@@ -93,6 +87,11 @@ impl ProblemType {
         Self::NOT_READY,
         Self::TIMED_OUT,
     ];
+
+    /// A kind of problem that clients tell by its `slug`.
+    pub const fn new(slug: &'static str, title: &'static str, status: StatusCode) -> Self {
+        Self { slug, title, status }
+    }
 
     /// The problem that is only its status.
     pub fn of_status(status: StatusCode) -> Self {
@@ -118,9 +117,7 @@ struct Content {
     kind: ProblemType,
     detail: String,
     errors: Vec<Fault>,
-    retry_after: Option<Duration>,
-    prefer: Prefer,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    headers: HeaderMap,
     extensions: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -171,9 +168,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             errors: Vec::new(),
-            retry_after: None,
-            prefer: Prefer::default(),
-            headers: Vec::new(),
+            headers: HeaderMap::new(),
             extensions: serde_json::Map::new(),
         }))
     }
@@ -204,22 +199,22 @@ impl Problem {
 
     /// When it is worth trying again, rounded up to seconds (RFC 9110, section 10.2.3).
     #[must_use]
-    pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.0.retry_after = Some(wait);
-        self
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+        self.header(header::RETRY_AFTER, seconds.max(1).into())
     }
 
     /// Adds a header of its own to the answer.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.push((name, value));
+        self.0.headers.insert(name, value);
         self
     }
 
     /// Tells that the client's preference was followed.
     #[must_use]
     pub fn applied(mut self, prefer: Prefer) -> Self {
-        self.0.prefer = prefer;
+        self.0.headers.extend(prefer.applied().into_iter().flatten());
         self
     }
 
@@ -238,16 +233,17 @@ impl Problem {
     /// The members of the problem.
     pub fn to_json(&self) -> serde_json::Value {
         let Content { kind, detail, errors, extensions, .. } = &*self.0;
-        let body = Body {
-            r#type: &kind.uri(),
-            title: kind.title,
-            status: kind.status.as_u16(),
-            detail,
-            errors,
-            extensions,
-        };
-        // Only texts, numbers and what is JSON already: it can be written.
-        serde_json::to_value(body).unwrap_or_default()
+        let mut members = serde_json::Map::new();
+        let mut add = |name: &str, value| members.insert(name.to_owned(), value);
+        add("type", kind.uri().into());
+        add("title", kind.title.into());
+        add("status", kind.status.as_u16().into());
+        add("detail", detail.as_str().into());
+        if !errors.is_empty() {
+            add("errors", json!(errors));
+        }
+        members.extend(extensions.clone());
+        members.into()
     }
 
     /// The status it is answered with.
@@ -256,33 +252,11 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    r#type: &'a str,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [Fault],
-    #[serde(flatten)]
-    extensions: &'a serde_json::Map<String, serde_json::Value>,
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = axum::Json(self.to_json());
-        let Content { kind, retry_after, prefer, headers: own, .. } = *self.0;
-        let mut response = (kind.status, prefer.applied(), body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
-        headers.extend(own);
-        if let Some(wait) = retry_after {
-            let seconds = wait.as_millis().div_ceil(1000).max(1);
-            if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {
-                headers.insert(header::RETRY_AFTER, seconds);
-            }
-        }
-        response
+        let Content { kind, headers, .. } = *self.0;
+        (kind.status, headers, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What sending a request again does, when nobody knows what became of it.
+//! What a client should do when nobody knows what became of its request.
 
 use axum::extract::Request;
 
@@ -15,27 +15,21 @@ pub enum WritesHaveKeys {
     No,
 }
 
-/// What sending a request again does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repetition {
-    /// Nothing: it only reads (RFC 9110, section 9.2.1).
-    OfRead,
-    /// Nothing more: its key tells that it is the same.
-    WithKey,
-    /// Perhaps the same once more, which a key would have prevented.
-    WithoutKey,
-    /// Perhaps the same once more.
-    Unprotected,
-}
-
-impl Repetition {
-    pub(crate) fn of(request: &Request, keys: WritesHaveKeys) -> Self {
-        let has_key = || IDEMPOTENCY_KEYS.iter().any(|name| request.headers().contains_key(*name));
-        match keys {
-            _ if request.method().is_safe() => Self::OfRead,
-            WritesHaveKeys::No => Self::Unprotected,
-            WritesHaveKeys::Yes if has_key() => Self::WithKey,
-            WritesHaveKeys::Yes => Self::WithoutKey,
-        }
+/// What to do when nobody knows what became of a request, and whether repeating it is safe.
+pub(crate) fn advice(request: &Request, keys: WritesHaveKeys) -> (&'static str, bool) {
+    let has_key = IDEMPOTENCY_KEYS.iter().any(|name| request.headers().contains_key(*name));
+    match keys {
+        // RFC 9110, section 9.2.1.
+        _ if request.method().is_safe() => ("Try again.", true),
+        WritesHaveKeys::No => ("Whether it was carried out is not known: look before you try again.", false),
+        WritesHaveKeys::Yes if has_key => (
+            "Whether it was carried out is not known. Send the same request again, with the same Idempotency-Key.",
+            true,
+        ),
+        WritesHaveKeys::Yes => (
+            "Whether it was carried out is not known: look first, since without an Idempotency-Key the same request \
+             may be carried out twice.",
+            false,
+        ),
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn receive(State(limit): State<Duration>, request: Request, nex
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    // Who asks before it sends need not send.
+    // With `Expect: 100-continue`, the client has not sent the body yet.
     let asks_first = request.headers().contains_key(header::EXPECT);
     let (parts, body) = request.into_parts();
     let body = Timed::new(body, limit);

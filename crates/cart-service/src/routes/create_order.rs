@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use order_events::{EventOutcome, OrderEvent, TraceContext};
+use order_events::{CreateOrderPayload, EventOutcome, OrderEvent, Payload, TraceContext};
 use serde::Serialize;
 use service_runtime::input::Body;
 use service_runtime::{Prefer, Problem};
@@ -14,13 +14,31 @@ use tracing::info;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::Kafka;
-use super::write::{WriteHeaders, publish};
+use super::write::{WriteFailures, WriteHeaders, publish};
 use crate::api::{CreateOrderRequest, NewOrderRequest, WriteParameters};
 use crate::idempotency::{self, EventId, event_id};
 use crate::new_order::NewOrder;
-use crate::order::OrderView;
 use crate::state::AppState;
 use crate::{order, request};
+
+/// An order as clients see it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OrderView<'a> {
+    order_id: &'a str,
+    #[serde(flatten)]
+    payload: &'a CreateOrderPayload,
+}
+
+impl<'a> OrderView<'a> {
+    /// The order in a CREATE event; `None` for an UPDATE.
+    fn of(event: &'a OrderEvent) -> Option<Self> {
+        match &event.payload {
+            Payload::Create(payload) => Some(Self { order_id: &event.order_id, payload }),
+            Payload::Update(_) => None,
+        }
+    }
+}
 
 /// A new order is in the log.
 #[derive(Serialize, ToSchema)]
@@ -48,22 +66,13 @@ enum CreateResponses {
     /// `duplicate-order`: only with `Prefer: wait`.
     #[response(status = 409)]
     Duplicate,
-    /// `idempotency-key-reused`: only with `Prefer: wait`.
-    #[response(status = 422)]
-    KeyReused,
-    /// `dead-lettered`: only with `Prefer: wait`.
-    #[response(status = 500)]
-    DeadLettered,
-    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be; `Retry-After` only with a key.
-    #[response(status = 503)]
-    NotPublished,
 }
 
 /// Makes an order with an id and a number of items; the rest of it is made up.
 #[utoipa::path(
     post, path = "/create-order", request_body = CreateOrderRequest,
     params(WriteParameters),
-    responses(CreateResponses),
+    responses(CreateResponses, WriteFailures),
     tag = "orders",
 )]
 pub(super) async fn create_order(
@@ -86,7 +95,7 @@ pub(super) async fn create_order(
 #[utoipa::path(
     post, path = "/orders", request_body = NewOrderRequest,
     params(WriteParameters),
-    responses(CreateResponses),
+    responses(CreateResponses, WriteFailures),
     tag = "orders",
 )]
 pub(super) async fn place_order(
@@ -96,13 +105,12 @@ pub(super) async fn place_order(
 ) -> Result<Response, Problem> {
     let key = body.checked(key);
     let settings = &state.orders;
-    let order = NewOrder::read(&mut body.fields(), &settings.order_id_prefix, settings.max_items);
-    let (key, order) = body.finish(key.zip(order))?;
+    let mut fields = body.fields();
+    let chosen = request::chosen_order_id(&mut fields, &settings.order_id_prefix);
+    let order = NewOrder::read(&mut fields, settings.max_items);
+    let (key, (chosen, order)) = body.finish(key.zip(chosen.zip(order)))?;
 
-    let order_id = match &order.order_id {
-        Some(chosen) => chosen.clone(),
-        None => idempotency::order_id(&settings.order_id_prefix, key.as_ref()),
-    };
+    let order_id = chosen.unwrap_or_else(|| idempotency::order_id(&settings.order_id_prefix, key.as_ref()));
     let id = event_id(&order_id, key.as_ref());
     let event = order::placed(&order_id, order, Timestamp::now());
     create(&state, &event, id, prefer, trace).await

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use service_runtime::Problem;
+use service_runtime::health::{self, Brief};
 use utoipa::ToSchema;
 
 use crate::state::AppState;
@@ -21,31 +22,24 @@ pub(super) struct Health {
     reason: Option<String>,
 }
 
-/// One word.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Brief {
-    status: &'static str,
-}
-
 /// The whole picture. 503 when events cannot be published.
 #[utoipa::path(get, path = "/health", tag = "health", responses(
     (status = 200, description = "Events can be published.", body = Health),
     (status = 503, description = "They cannot.", body = Health),
 ))]
 pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
-    match state.publisher.obstacle() {
-        None => (StatusCode::OK, Json(Health { status: "healthy", kafka: "connected", reason: None })),
-        Some(reason) => {
-            let body = Health { status: "unhealthy", kafka: "disconnected", reason: Some(reason) };
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body))
-        }
-    }
+    let reason = state.publisher.obstacle();
+    let (code, status, kafka) = match &reason {
+        None => (StatusCode::OK, "healthy", "connected"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "disconnected"),
+    };
+    (code, Json(Health { status, kafka, reason }))
 }
 
 /// Restart the process if this fails: it answers as long as the process can.
 #[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, description = "It lives.", body = Brief)))]
-pub(super) async fn live() -> Json<Brief> {
-    Json(Brief { status: "live" })
+pub(super) async fn live() -> Result<Json<Brief>, Problem> {
+    health::live(None)
 }
 
 /// Send requests here only while this is 200.
@@ -54,8 +48,5 @@ pub(super) async fn live() -> Json<Brief> {
     (status = 503, description = "`not-ready`: they cannot; `detail` says why."),
 ))]
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Brief>, Problem> {
-    match state.publisher.obstacle() {
-        None => Ok(Json(Brief { status: "ready" })),
-        Some(reason) => Err(Problem::not_ready(&reason)),
-    }
+    health::ready(state.publisher.obstacle().as_deref())
 }

@@ -13,7 +13,7 @@ use tracing::info;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::Kafka;
-use super::write::{WriteHeaders, publish};
+use super::write::{WriteFailures, WriteHeaders, publish};
 use crate::api::{PatchOrderRequest, UpdateOrderRequest, WriteParameters};
 use crate::idempotency::{IdempotencyKey, event_id};
 use crate::request::{ORDER_ID, parse_order_id};
@@ -58,21 +58,12 @@ enum UpdateResponses {
     /// `illegal-transition`: only with `Prefer: wait`.
     #[response(status = 409)]
     IllegalTransition,
-    /// `idempotency-key-reused`: only with `Prefer: wait`.
-    #[response(status = 422)]
-    KeyReused,
-    /// `dead-lettered`: only with `Prefer: wait`.
-    #[response(status = 500)]
-    DeadLettered,
-    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be; `Retry-After` only with a key.
-    #[response(status = 503)]
-    NotPublished,
 }
 
 /// Gives an order a new status.
 #[utoipa::path(
     put, path = "/update-order", request_body = UpdateOrderRequest, params(WriteParameters),
-    responses(UpdateResponses),
+    responses(UpdateResponses, WriteFailures),
     tag = "orders",
 )]
 pub(super) async fn update_order(
@@ -91,7 +82,7 @@ pub(super) async fn update_order(
 /// The same as PUT, for clients that have no other verb.
 #[utoipa::path(
     post, path = "/update-order", request_body = UpdateOrderRequest, params(WriteParameters),
-    responses(UpdateResponses),
+    responses(UpdateResponses, WriteFailures),
     tag = "orders",
 )]
 pub(super) async fn update_order_by_post(
@@ -107,7 +98,7 @@ pub(super) async fn update_order_by_post(
     patch, path = "/orders/{orderId}", request_body = PatchOrderRequest,
     params(("orderId" = OrderId, Path, description = "Digits only get the prefix `ORD-`."),
         WriteParameters),
-    responses(UpdateResponses),
+    responses(UpdateResponses, WriteFailures),
     tag = "orders",
 )]
 pub(super) async fn patch_order(

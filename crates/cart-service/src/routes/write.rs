@@ -8,6 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use order_events::headers::TRACEPARENT;
 use order_events::{EventOutcome, EventReport, OrderEvent, Place, Position, TraceContext};
 use service_runtime::{Fault, Prefer, Problem};
+use utoipa::IntoResponses;
 
 use crate::error;
 use crate::idempotency::{EventId, IdempotencyKey};
@@ -36,6 +37,21 @@ impl<S: Sync> FromRequestParts<S> for WriteHeaders {
     }
 }
 
+/// How every write may fail.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum WriteFailures {
+    /// `idempotency-key-reused`: only with `Prefer: wait`.
+    #[response(status = 422)]
+    KeyReused,
+    /// `dead-lettered`: only with `Prefer: wait`.
+    #[response(status = 500)]
+    DeadLettered,
+    /// `not-published`: the event is not in the log. `delivery-unknown`: it may be; `Retry-After` only with a key.
+    #[response(status = 503)]
+    NotPublished,
+}
+
 /// An event that is in the log, and what its client is told of it.
 pub(super) struct Published {
     pub(super) position: Position,
@@ -56,25 +72,18 @@ pub(super) async fn publish(
 ) -> Result<Published, Problem> {
     let published = state.publisher.publish(event, event_id.uuid, trace).await;
     let position = published.map_err(|failure| error::problem(&failure, event_id))?;
-    let outcome = outcome(state, prefer, &position, event_id).await?;
-    Ok(Published { position, outcome })
-}
-
-async fn outcome(
-    state: &AppState,
-    prefer: Prefer,
-    position: &Position,
-    event_id: EventId,
-) -> Result<Option<EventOutcome>, Problem> {
     let patience = prefer.wait().unwrap_or(state.default_wait);
     if prefer.wait().is_none() && patience.is_zero() {
-        return Ok(None);
+        return Ok(Published { position, outcome: None });
     }
-    match state.order_service.outcome(position, patience).await {
+    match state.order_service.outcome(&position, patience).await {
         Some(EventReport { outcome: EventOutcome::DeadLettered, reason, .. }) => {
-            Err(error::dead_lettered(reason.as_deref(), position, event_id).applied(prefer))
+            Err(error::dead_lettered(reason.as_deref(), &position, event_id).applied(prefer))
         }
-        report => Ok(Some(report.map_or(EventOutcome::Pending, |report| report.outcome))),
+        report => {
+            let outcome = report.map_or(EventOutcome::Pending, |report| report.outcome);
+            Ok(Published { position, outcome: Some(outcome) })
+        }
     }
 }
 

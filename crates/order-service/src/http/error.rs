@@ -30,52 +30,41 @@ pub const PROBLEMS: [ProblemType; 11] = [
     REDRIVE_UNKNOWN,
 ];
 
-const UNKNOWN_ORDER: ProblemType =
-    ProblemType { slug: "unknown-order", title: "No such order", status: StatusCode::NOT_FOUND };
+const UNKNOWN_ORDER: ProblemType = ProblemType::new("unknown-order", "No such order", StatusCode::NOT_FOUND);
 
-const UNKNOWN_TOPIC: ProblemType =
-    ProblemType { slug: "unknown-topic", title: "No such topic", status: StatusCode::NOT_FOUND };
+const UNKNOWN_TOPIC: ProblemType = ProblemType::new("unknown-topic", "No such topic", StatusCode::NOT_FOUND);
 
 const UNKNOWN_PARTITION: ProblemType =
-    ProblemType { slug: "unknown-partition", title: "No such partition", status: StatusCode::NOT_FOUND };
+    ProblemType::new("unknown-partition", "No such partition", StatusCode::NOT_FOUND);
 
-const NOT_PROCESSED: ProblemType = ProblemType {
-    slug: "not-processed",
-    title: "The event is not processed yet",
-    status: StatusCode::SERVICE_UNAVAILABLE,
-};
+const NOT_PROCESSED: ProblemType =
+    ProblemType::new("not-processed", "The event is not processed yet", StatusCode::SERVICE_UNAVAILABLE);
 
 const UNKNOWN_DEAD_LETTER: ProblemType =
-    ProblemType { slug: "unknown-dead-letter", title: "No such dead letter", status: StatusCode::NOT_FOUND };
+    ProblemType::new("unknown-dead-letter", "No such dead letter", StatusCode::NOT_FOUND);
 
 const ALREADY_REDRIVEN: ProblemType =
-    ProblemType { slug: "already-redriven", title: "Sent again already", status: StatusCode::CONFLICT };
+    ProblemType::new("already-redriven", "Sent again already", StatusCode::CONFLICT);
 
 const TOO_MANY_REDRIVES: ProblemType =
-    ProblemType { slug: "too-many-redrives", title: "Sent again too often", status: StatusCode::CONFLICT };
+    ProblemType::new("too-many-redrives", "Sent again too often", StatusCode::CONFLICT);
 
 const SUPERSEDED: ProblemType =
-    ProblemType { slug: "superseded", title: "A later update was applied", status: StatusCode::CONFLICT };
+    ProblemType::new("superseded", "A later update was applied", StatusCode::CONFLICT);
 
-const NOT_REDRIVABLE: ProblemType = ProblemType {
-    slug: "not-redrivable",
-    title: "This record cannot be sent again",
-    status: StatusCode::UNPROCESSABLE_ENTITY,
-};
+const NOT_REDRIVABLE: ProblemType =
+    ProblemType::new("not-redrivable", "This record cannot be sent again", StatusCode::UNPROCESSABLE_ENTITY);
 
 /// Surely nothing was sent again.
-const REDRIVE_FAILED: ProblemType = ProblemType {
-    slug: "redrive-failed",
-    title: "Nothing was sent again",
-    status: StatusCode::SERVICE_UNAVAILABLE,
-};
+const REDRIVE_FAILED: ProblemType =
+    ProblemType::new("redrive-failed", "Nothing was sent again", StatusCode::SERVICE_UNAVAILABLE);
 
 /// It may be in the events topic.
-const REDRIVE_UNKNOWN: ProblemType = ProblemType {
-    slug: "redrive-unknown",
-    title: "It may or may not have been sent again",
-    status: StatusCode::SERVICE_UNAVAILABLE,
-};
+const REDRIVE_UNKNOWN: ProblemType = ProblemType::new(
+    "redrive-unknown",
+    "It may or may not have been sent again",
+    StatusCode::SERVICE_UNAVAILABLE,
+);
 
 /// There is no order with this id.
 pub fn unknown_order(order_id: &str) -> Problem {

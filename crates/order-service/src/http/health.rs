@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use service_runtime::Problem;
+use service_runtime::health::{self, Brief};
 use utoipa::ToSchema;
 
 use crate::http::state::AppState;
@@ -30,12 +31,6 @@ pub(super) struct Health {
     reason: Option<String>,
     /// Everything that is in the way, the most urgent first: since when, and what to do.
     obstacles: Vec<ObstacleReport>,
-}
-
-/// One word.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Brief {
-    status: &'static str,
 }
 
 /// The whole picture. 503 when requests should not come here.
@@ -72,11 +67,8 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<H
     (status = 503, description = "`not-ready`: it hangs; restart it."),
 ))]
 pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Brief>, Problem> {
-    if state.status.is_live() {
-        Ok(Json(Brief { status: "live" }))
-    } else {
-        Err(Problem::not_ready("the pipeline gives no sign of life"))
-    }
+    let hung = "the pipeline gives no sign of life";
+    health::live((!state.status.is_live()).then_some(hung))
 }
 
 /// Send requests here only while this is 200.
@@ -85,8 +77,5 @@ pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Brief>, P
     (status = 503, description = "`not-ready`: `detail` says why."),
 ))]
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Brief>, Problem> {
-    match state.status.unready_because() {
-        None => Ok(Json(Brief { status: "ready" })),
-        Some(reason) => Err(Problem::not_ready(&reason)),
-    }
+    health::ready(state.status.unready_because().as_deref())
 }

@@ -1,27 +1,33 @@
 //! Bodies of requests: JSON objects.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use http_body::Body as _;
 
+use super::Json;
 use super::media_type::check_json;
-use super::{Json, Misread, finish, one, required, unique_names};
 use crate::problem::{Fault, Problem};
 use crate::request_body::BODY_LIMIT;
+
+/// How many unknown names are told.
+const MAX_NAMES: usize = 100;
 
 /// A JSON object as it was sent, and the faults found in it so far. The default is an empty one.
 #[derive(Debug, Default)]
 pub struct Body {
-    pairs: Vec<(String, Json)>,
-    faults: Vec<Fault>,
+    pub(super) pairs: Vec<(String, Json)>,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// The fields of one object in a body. What is wrong with them goes to the body's faults.
 pub struct Fields<'a, 'f> {
     pairs: &'a [(String, Json)],
-    /// The object's place, as a JSON pointer in a URI fragment (RFC 6901, section 6): `#`, `#/items/0`.
+    /// What comes before a field's name in a fault's pointer: the object's place as a JSON pointer in a URI fragment
+    /// (RFC 6901, section 6), `#/` or `#/items/0/`; `?` in a query.
     place: String,
     faults: &'f mut Vec<Fault>,
 }
@@ -53,15 +59,26 @@ impl Body {
 
     /// The fields of the body itself.
     pub fn fields(&mut self) -> Fields<'_, '_> {
-        Fields { pairs: &self.pairs, place: "#".to_owned(), faults: &mut self.faults }
+        self.fields_at("#/")
+    }
+
+    pub(super) fn fields_at(&mut self, place: &str) -> Fields<'_, '_> {
+        Fields { pairs: &self.pairs, place: place.to_owned(), faults: &mut self.faults }
     }
 
     /// Takes every field that is none of `names` for a fault.
     pub fn only(&mut self, names: &[&[&str]]) {
         let names = names.concat();
-        let unknown = unique_names(&self.pairs).filter(|name| !names.contains(name));
         let detail = format!("is not known; expected are {}", names.join(", "));
-        self.faults.extend(unknown.map(|name| Fault::body(name, detail.clone())));
+        let unknown = self.unique_names().into_iter().filter(|name| !names.contains(name));
+        let unknown: Vec<_> = unknown.map(|name| Fault::body(name, detail.clone())).collect();
+        self.faults.extend(unknown);
+    }
+
+    /// Each name once, and not too many of them: nobody reads more.
+    pub(super) fn unique_names(&self) -> Vec<&str> {
+        let names: BTreeSet<&str> = self.pairs.iter().map(|(name, _)| name.as_str()).collect();
+        names.into_iter().take(MAX_NAMES).collect()
     }
 
     /// `outcome`, unless any fault was found.
@@ -69,7 +86,10 @@ impl Body {
     /// # Errors
     /// A 400 with every fault.
     pub fn finish<T>(self, outcome: Option<T>) -> Result<T, Problem> {
-        finish(outcome, self.faults)
+        match outcome {
+            Some(outcome) if self.faults.is_empty() => Ok(outcome),
+            _ => Err(Problem::invalid(self.faults)),
+        }
     }
 }
 
@@ -90,8 +110,12 @@ impl<'a> Fields<'a, '_> {
         names: &[&str],
         read: impl Fn(&'a Json) -> Result<T, String>,
     ) -> Option<(&'a str, T)> {
-        let outcome = one(self.pairs, names, read).and_then(|found| required(found, names));
-        self.noted(outcome)
+        let found = self.one(names, read)?;
+        if found.is_none() {
+            // It is missing under the first of its names.
+            self.fault(names[0], "is missing".to_owned());
+        }
+        found
     }
 
     /// As [`required`](Self::required), but there may be none, or `null`.
@@ -100,11 +124,34 @@ impl<'a> Fields<'a, '_> {
         names: &[&str],
         read: impl Fn(&'a Json) -> Result<T, String>,
     ) -> Option<Option<T>> {
-        let outcome = one(self.pairs, names, |value| match value {
+        let found = self.one(names, |value| match value {
             Json::Null => Ok(None),
             value => read(value).map(Some),
-        });
-        self.noted(outcome).map(|found| found.and_then(|(_, value)| value))
+        })?;
+        Some(found.and_then(|(_, value)| value))
+    }
+
+    /// What `read` makes of the value under any of `names`, and under which one it was sent, if there is one; `None` and
+    /// a fault if a value cannot be read, or two disagree. Several must come to the same: `123` and `ORD-123` may be one
+    /// order, 3 and 3.0 are one number.
+    fn one<T: PartialEq>(
+        &mut self,
+        names: &[&str],
+        read: impl Fn(&'a Json) -> Result<T, String>,
+    ) -> Option<Option<(&'a str, T)>> {
+        let mut first: Option<(&str, &Json, T)> = None;
+        for (name, value) in self.pairs.iter().filter(|(name, _)| names.contains(&name.as_str())) {
+            let read = read(value).map_err(|detail| self.fault(name, detail)).ok()?;
+            match &first {
+                Some((other_name, other, same)) if *same != read => {
+                    self.fault(name, format!("is {other} as {other_name} but {value} as {name}"));
+                    return None;
+                }
+                Some(_) => {}
+                None => first = Some((name, value, read)),
+            }
+        }
+        Some(first.map(|(name, _, value)| (name, value)))
     }
 
     /// What `read` makes of each object of a list of 1 to `max`. `None` and faults if anything is wrong.
@@ -121,8 +168,7 @@ impl<'a> Fields<'a, '_> {
         })?;
         let mut found = Some(Vec::with_capacity(list.len()));
         for (index, entry) in list.iter().enumerate() {
-            let place = format!("{}/{name}/{index}", self.place);
-            let read = self.entry(entry, place).and_then(|mut fields| read(&mut fields));
+            let read = self.entry(entry, format!("{name}/{index}")).and_then(|mut fields| read(&mut fields));
             found = found.zip(read).map(|(mut found, read)| {
                 found.push(read);
                 found
@@ -131,20 +177,20 @@ impl<'a> Fields<'a, '_> {
         found
     }
 
-    fn entry(&mut self, entry: &'a Json, place: String) -> Option<Fields<'a, '_>> {
+    fn entry(&mut self, entry: &'a Json, name: String) -> Option<Fields<'a, '_>> {
         match entry {
-            Json::Object(pairs) => Some(Fields { pairs, place, faults: self.faults }),
+            Json::Object(pairs) => {
+                Some(Fields { pairs, place: format!("{}{name}/", self.place), faults: self.faults })
+            }
             other => {
-                let detail = format!("must be an object, this is {other}");
-                self.faults.push(Fault { pointer: place, detail });
+                self.fault(&name, format!("must be an object, this is {other}"));
                 None
             }
         }
     }
 
-    fn noted<T>(&mut self, outcome: Result<T, Misread>) -> Option<T> {
-        let fault = |Misread { name, detail }| Fault { pointer: format!("{}/{name}", self.place), detail };
-        outcome.map_err(|misread| self.faults.push(fault(misread))).ok()
+    fn fault(&mut self, name: &str, detail: String) {
+        self.faults.push(Fault { pointer: format!("{}{name}", self.place), detail });
     }
 }
 

@@ -10,7 +10,6 @@ mod media_type;
 mod path;
 mod query;
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::{Bound, RangeBounds};
 use std::str::FromStr;
@@ -20,67 +19,6 @@ pub use json::Json;
 pub(crate) use json::shown;
 pub use path::Path;
 pub use query::Query;
-
-use crate::problem::{Fault, Problem};
-
-/// How many unknown names are told.
-const MAX_NAMES: usize = 100;
-
-/// What is wrong with a value, and the name under which the client sent it.
-struct Misread {
-    name: String,
-    detail: String,
-}
-
-impl Misread {
-    fn new(name: &str, detail: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), detail: detail.into() }
-    }
-}
-
-/// What `read` makes of the value under any of `names`, and under which one it was sent, if there is one. Several must
-/// come to the same: `123` and `ORD-123` may be one order, 3 and 3.0 are one number.
-///
-/// # Errors
-/// A value that cannot be read, or two that disagree.
-fn one<'a, T: PartialEq>(
-    pairs: &'a [(String, Json)],
-    names: &[&str],
-    read: impl Fn(&'a Json) -> Result<T, String>,
-) -> Result<Option<(&'a str, T)>, Misread> {
-    let mut first: Option<(&str, &Json, T)> = None;
-    for (name, value) in pairs.iter().filter(|(name, _)| names.contains(&name.as_str())) {
-        let read = read(value).map_err(|detail| Misread::new(name, detail))?;
-        match &first {
-            Some((other_name, other, same)) if *same != read => {
-                let detail = format!("is {other} as {other_name} but {value} as {name}");
-                return Err(Misread::new(name, detail));
-            }
-            Some(_) => {}
-            None => first = Some((name, value, read)),
-        }
-    }
-    Ok(first.map(|(name, _, value)| (name, value)))
-}
-
-/// Each name once, and not too many of them: nobody reads more.
-fn unique_names(pairs: &[(String, Json)]) -> impl Iterator<Item = &str> {
-    let names: BTreeSet<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
-    names.into_iter().take(MAX_NAMES)
-}
-
-/// What must be there; if it is not, it is missing under the first of its names.
-fn required<T>(found: Option<T>, names: &[&str]) -> Result<T, Misread> {
-    found.ok_or_else(|| Misread::new(names[0], "is missing"))
-}
-
-/// `outcome`, unless there are faults: then a 400 with all of them.
-fn finish<T>(outcome: Option<T>, faults: Vec<Fault>) -> Result<T, Problem> {
-    match outcome {
-        Some(outcome) if faults.is_empty() => Ok(outcome),
-        _ => Err(Problem::invalid(faults)),
-    }
-}
 
 /// Reads a whole number of a query or a path: digits only.
 ///

@@ -9,15 +9,12 @@ use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
 use super::path::NOT_UTF8;
-use super::{Json, Misread, finish, one, required, text, unique_names};
+use super::{Body, Json, text};
 use crate::problem::{Fault, Problem};
 
-/// A query string's pairs, and the faults found in it so far.
+/// A query string's pairs, and the faults found in it so far: the fields of an object whose values are texts.
 #[derive(Debug)]
-pub struct Query {
-    pairs: Vec<(String, Json)>,
-    faults: Vec<Fault>,
-}
+pub struct Query(Body);
 
 impl Query {
     fn parse(query: &str) -> Self {
@@ -26,19 +23,16 @@ impl Query {
         if percent_decode_str(query).decode_utf8().is_err() {
             faults.push(Fault { pointer: "?".to_owned(), detail: NOT_UTF8.to_owned() });
         }
-        Self { pairs: pairs.map(|(name, value)| (name, Json::Text(value))).collect(), faults }
+        Self(Body { pairs: pairs.map(|(name, value)| (name, Json::Text(value))).collect(), faults })
     }
 
-    /// The one value under any of `names`, read; `None` and a fault if there is none, if several disagree or
-    /// if it cannot be read.
+    /// As [`Fields::required`](super::Fields::required).
     pub fn required<T: PartialEq>(
         &mut self,
         names: &[&str],
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let outcome = one(&self.pairs, names, |value| read(text(value)?));
-        let outcome = outcome.and_then(|found| required(found, names)).map(|(_, value)| value);
-        self.noted(outcome)
+        self.0.fields_at("?").required(names, |value| read(text(value)?))
     }
 
     /// As [`required`](Self::required), but there may be none.
@@ -47,26 +41,20 @@ impl Query {
         names: &[&str],
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Option<T>> {
-        let outcome = one(&self.pairs, names, |value| read(text(value)?));
-        let outcome = outcome.map(|found| found.map(|(_, value)| value));
-        self.noted(outcome)
-    }
-
-    fn noted<T>(&mut self, outcome: Result<T, Misread>) -> Option<T> {
-        self.checked(outcome.map_err(|Misread { name, detail }| Fault::query(&name, detail)))
+        self.0.fields_at("?").optional(names, |value| read(text(value)?))
     }
 
     /// The faults of a query that should be empty: what was meant is sent in the body.
-    pub fn unexpected(self) -> Vec<Fault> {
-        let Self { pairs, mut faults } = self;
-        let detail = "is not known here; send it in the body";
-        faults.extend(unique_names(&pairs).map(|name| Fault::query(name, detail)));
-        faults
+    pub fn unexpected(mut self) -> Vec<Fault> {
+        let fault = |name: &str| Fault::query(name, "is not known here; send it in the body");
+        let unexpected: Vec<_> = self.0.unique_names().into_iter().map(fault).collect();
+        self.0.faults.extend(unexpected);
+        self.0.faults
     }
 
     /// `outcome`'s value; notes its error, a fault found elsewhere, in the path for example.
     pub fn checked<T>(&mut self, outcome: Result<T, Fault>) -> Option<T> {
-        outcome.map_err(|fault| self.faults.push(fault)).ok()
+        self.0.checked(outcome)
     }
 
     /// `outcome`, unless any fault was found.
@@ -74,7 +62,7 @@ impl Query {
     /// # Errors
     /// A 400 with every fault.
     pub fn finish<T>(self, outcome: Option<T>) -> Result<T, Problem> {
-        finish(outcome, self.faults)
+        self.0.finish(outcome)
     }
 }
 

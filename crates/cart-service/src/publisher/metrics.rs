@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use order_events::{EventType, Position};
+use order_events::EventType;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
+use service_runtime::metrics::{registered, registered_seconds};
 
-use crate::publisher::PublishError;
+use super::error::{DeliveryReport, PublishError};
 
 /// Seconds; from one broker nearby to the longest delivery time-out that is usual.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -22,34 +23,29 @@ struct Labels {
 
 /// Counts events by what became of them, and times those that were delivered.
 #[derive(Debug, Clone)]
-pub(crate) struct PublisherMetrics {
+pub(super) struct PublisherMetrics {
     published: Family<Labels, Counter>,
     delivery: Histogram,
 }
 
 impl PublisherMetrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self { published: Family::default(), delivery: Histogram::new(BUCKETS) };
-        registry.register(
-            "order_events_published",
-            "Events given to Kafka, by outcome; only delivered ones were answered with 2xx",
-            metrics.published.clone(),
-        );
-        registry.register_with_unit(
-            "order_event_delivery",
-            "Time from an event to its delivery report",
-            Unit::Seconds,
-            metrics.delivery.clone(),
-        );
-        metrics
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        Self {
+            published: registered(
+                registry,
+                "order_events_published",
+                "Events given to Kafka, by outcome; only delivered ones were answered with 2xx",
+            ),
+            delivery: registered_seconds(
+                registry,
+                "order_event_delivery",
+                "Time from an event to its delivery report",
+                Histogram::new(BUCKETS),
+            ),
+        }
     }
 
-    pub(crate) fn published(
-        &self,
-        event_type: EventType,
-        outcome: &Result<Position, PublishError>,
-        elapsed: Duration,
-    ) {
+    pub(super) fn published(&self, event_type: EventType, outcome: &DeliveryReport, elapsed: Duration) {
         if outcome.is_ok() {
             self.delivery.observe(elapsed.as_secs_f64());
         }
@@ -58,7 +54,7 @@ impl PublisherMetrics {
     }
 }
 
-fn label(outcome: &Result<Position, PublishError>) -> &'static str {
+fn label(outcome: &DeliveryReport) -> &'static str {
     match outcome {
         Ok(_) => "delivered",
         Err(PublishError::Unknown(_)) => "unknown",
