@@ -54,27 +54,25 @@ impl DeadLetter {
         retries: u32,
         failed_at: i64,
     ) -> Self {
-        let original = record::original(record);
-        let size = record.key().map_or(0, <[u8]>::len) + original.size();
-        let letter = Self {
+        let original_headers = record::headers(record);
+        let bytes = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let headers_size: usize = original_headers.iter().map(OriginalHeader::size).sum();
+        let size = bytes(record.key()) + bytes(record.payload()) + headers_size;
+        let is_too_large = size > MAX_ORIGINAL_BYTES;
+        let key = record.key().filter(|key| !is_too_large || key.len() <= MAX_KEY_BYTES);
+        let value = record.payload().filter(|_| !is_too_large);
+        Self {
             partition: record.partition(),
             offset: record.offset(),
-            timestamp: original.timestamp,
-            key: record.key().map(<[u8]>::to_vec),
-            value: record.payload().map(|_| original.value),
-            omitted: None,
-            original_headers: original.headers,
+            timestamp: record::timestamp(record),
+            key: key.map(<[u8]>::to_vec),
+            value: value.map(<[u8]>::to_vec),
+            omitted: is_too_large.then_some(size),
+            original_headers: if is_too_large { Vec::new() } else { original_headers },
             rejection,
             retries,
             failed_at,
-        };
-        if size > MAX_ORIGINAL_BYTES { letter.omitting(size) } else { letter }
-    }
-
-    /// A record that the dead letter topic cannot take is told of, and found where it was.
-    fn omitting(self, size: usize) -> Self {
-        let key = self.key.filter(|key| key.len() <= MAX_KEY_BYTES);
-        Self { key, value: None, omitted: Some(size), original_headers: Vec::new(), ..self }
+        }
     }
 
     /// Of an update that was held.
@@ -151,8 +149,8 @@ pub struct Filed {
 impl Filed {
     /// Reads a record of the dead letter topic.
     pub fn of<M: Message>(record: &M) -> Self {
-        let original = record::original(record);
-        let read = Read(&original.headers);
+        let headers = record::headers(record);
+        let read = Read(&headers);
         let reason = read.number::<Reason>(headers::REASON);
         let key = record.key().filter(|key| key.len() <= MAX_KEY_BYTES);
         let key = key.and_then(|key| str::from_utf8(key).ok());
@@ -163,7 +161,7 @@ impl Filed {
             category: read.text(headers::CATEGORY).and_then(Category::named).or(reason.map(Category::of)),
             message: shortened(read.message().unwrap_or_default().to_owned()).into(),
             retry_count: read.number(headers::RETRY_COUNT).unwrap_or_default(),
-            failed_at: read.failed_at().unwrap_or(original.timestamp),
+            failed_at: read.failed_at().unwrap_or_else(|| record::timestamp(record)),
             topic: read.topic().map(Arc::from),
             partition: read.partition(),
             offset: read.offset(),
@@ -188,5 +186,41 @@ impl Filed {
         let texts = [self.order_id.as_deref(), self.topic.as_deref(), Some(&*self.message)];
         let texts: usize = texts.into_iter().flatten().map(str::len).sum();
         size_of::<Self>() + texts + self.value.as_ref().map_or(0, |value| value.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+
+    /// A letter of a record with a value of this many bytes, whose header takes 15 bytes.
+    fn of_size(key: &[u8], value: usize) -> DeadLetter {
+        let headers = OwnedHeaders::new().insert(Header { key: "own", value: Some("it") });
+        let (key, value) = (Some(key.to_vec()), Some(vec![7; value]));
+        let record =
+            OwnedMessage::new(value, key, "t".to_owned(), Timestamp::CreateTime(5), 2, 9, Some(headers));
+        DeadLetter::of_record(&record, Rejection::new(Reason::Undecodable, "why"), 0, 7)
+    }
+
+    #[test]
+    fn a_record_that_fits_is_copied_and_of_a_larger_one_only_the_place_and_a_short_key() {
+        let largest = MAX_ORIGINAL_BYTES - 3 - 15;
+        let letter = of_size(b"key", largest);
+        assert_eq!((letter.partition, letter.offset, letter.timestamp), (2, 9, 5));
+        assert_eq!(letter.key.as_deref(), Some(b"key".as_slice()));
+        assert_eq!(letter.value.map(|value| value.len()), Some(largest));
+        assert_eq!((letter.original_headers.len(), letter.omitted), (1, None));
+
+        let letter = of_size(b"key", largest + 1);
+        assert_eq!((letter.partition, letter.offset, letter.timestamp), (2, 9, 5));
+        assert_eq!(letter.key.as_deref(), Some(b"key".as_slice()));
+        assert_eq!((letter.value, letter.original_headers.len()), (None, 0));
+        assert_eq!(letter.omitted, Some(MAX_ORIGINAL_BYTES + 1));
+
+        assert_eq!(of_size(&[b'k'; MAX_KEY_BYTES], largest).key.map(|key| key.len()), Some(MAX_KEY_BYTES));
+        assert_eq!(of_size(&[b'k'; MAX_KEY_BYTES + 1], largest).key, None);
     }
 }

@@ -57,7 +57,7 @@ impl Lookup {
     fn search_note(&self, dlq_offset: i64) -> Result<Option<Redrive>, SourceError> {
         let mut last = None;
         self.source.search(dlq_offset, self.index.next_offset(), |record| {
-            let note = Redrive::of(&record).filter(|note| note.dlq_offset == dlq_offset);
+            let note = Redrive::of(record).filter(|note| note.dlq_offset == dlq_offset);
             last = note.or(last.take());
         })?;
         Ok(last)

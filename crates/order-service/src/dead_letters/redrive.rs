@@ -37,12 +37,12 @@ pub struct Redrive {
 impl Redrive {
     /// Reads the note in a record of the dead letter topic, if it is one.
     pub fn of<M: Message>(record: &M) -> Option<Self> {
-        let original = record::original(record);
+        let headers = record::headers(record);
         // A letter may hold anything, also the bytes and the headers of a note; but it always has more headers.
-        if !original.headers.iter().map(|header| header.name.as_str()).eq(HEADERS) {
+        if !headers.iter().map(|header| header.name.as_str()).eq(HEADERS) {
             return None;
         }
-        let of: i64 = Read(&original.headers).number(headers::REDRIVE_OF)?;
+        let of: i64 = Read(&headers).number(headers::REDRIVE_OF)?;
         let note: Self = serde_json::from_slice(record.payload()?).ok()?;
         (note.dlq_offset == of).then_some(note)
     }

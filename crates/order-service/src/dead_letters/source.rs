@@ -8,7 +8,7 @@ use order_events::config::{KafkaConfig, PropertyError};
 use order_events::permission::NotAllowed;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{BorrowedMessage, OwnedMessage};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use thiserror::Error;
 
@@ -115,7 +115,7 @@ impl Source {
                     Some(record) => {
                         next = record.offset() + 1;
                         if record.offset() == *offset {
-                            records.insert(*offset, record);
+                            records.insert(*offset, record.detach());
                         }
                     }
                     None => return Ok(records),
@@ -133,7 +133,7 @@ impl Source {
         &self,
         from: i64,
         end: i64,
-        mut show: impl FnMut(OwnedMessage),
+        mut show: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), SourceError> {
         let (consumer, deadline) = (self.open(from)?, Instant::now() + SEARCH_PATIENCE);
         let mut next = from;
@@ -144,7 +144,7 @@ impl Source {
             // The end of a fetch that was on its way may be an older one, so that it is not the end of the search.
             if let Some(record) = self.poll(&consumer, deadline)? {
                 next = record.offset() + 1;
-                show(record);
+                show(&record);
             }
         }
         Ok(())
@@ -184,14 +184,14 @@ impl Source {
     }
 
     /// The next record; `None` at the end.
-    fn poll(
+    fn poll<'a>(
         &self,
-        consumer: &BaseConsumer<ClientLog>,
+        consumer: &'a BaseConsumer<ClientLog>,
         deadline: Instant,
-    ) -> Result<Option<OwnedMessage>, SourceError> {
+    ) -> Result<Option<BorrowedMessage<'a>>, SourceError> {
         loop {
             match consumer.poll(POLL) {
-                Some(Ok(record)) => return Ok(Some(record.detach())),
+                Some(Ok(record)) => return Ok(Some(record)),
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
                 // librdkafka tries again by itself.
                 Some(Err(_)) | None if Instant::now() < deadline => {}

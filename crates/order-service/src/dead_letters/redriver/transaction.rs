@@ -81,7 +81,7 @@ impl Topics<'_> {
     ) -> Result<(), KafkaError> {
         let Approved { letter, record, place, attempt } = approved;
         let origin = (!force).then(|| letter.origin.unwrap_or(*place));
-        let headers = headers::of_redriven(record::original(record).headers, *attempt, origin);
+        let headers = headers::of_redriven(record::headers(record), *attempt, origin);
         let headers = Some(to_kafka(&headers));
         let (partition, topic) = (Some(place.partition), self.events);
         writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
