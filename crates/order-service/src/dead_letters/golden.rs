@@ -4,8 +4,11 @@ use order_events::{OrderEvent, Payload, Place, Reason, UpdateOrderPayload};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
+use super::category::Category;
 use super::headers::{header, of_redriven};
-use super::{Category, DeadLetter, Filed, Redrive};
+use super::letter::DeadLetter;
+use super::note::Redrive;
+use super::stored_letter::Filed;
 use crate::event::original::OriginalHeader;
 use crate::event::outcome::Rejection;
 use crate::event::record;
@@ -151,7 +154,7 @@ async fn every_letter_of_set_1_is_read_and_sent_again_as_its_record_was() {
 fn the_note_of_set_1_is_read() {
     let note = note_of_set_1();
     let value = serde_json::to_vec(&note).unwrap();
-    let headers = super::letter::to_kafka(&note.headers());
+    let headers = super::headers::to_kafka(&note.headers());
     let today = line("a redrive", Some(b"ORD-1003"), Some(&value), &headers);
     let lines = lines("1", "notes.jsonl", &[today]);
     let [line] = lines.as_slice() else { panic!("one note") };

@@ -10,8 +10,10 @@
 
 use jiff::Timestamp;
 use order_events::Place;
+use rdkafka::message::{Header, OwnedHeaders};
 
-use super::{Category, DeadLetter};
+use super::category::Category;
+use super::letter::DeadLetter;
 use crate::event::original::OriginalHeader;
 use crate::event::redrive_origin;
 
@@ -59,6 +61,25 @@ pub(super) const ATTEMPT: &str = "dlq-redrive-attempt";
 
 /// On a note in the dead letter topic: the offset of the letter that was sent again; text.
 pub(super) const REDRIVE_OF: &str = "dlq-redrive-of";
+
+impl DeadLetter {
+    /// Whether its record was a letter before, which a redrive has sent again.
+    pub(super) fn was_sent_again(&self) -> bool {
+        self.original_headers.iter().any(|header| header.name == ATTEMPT)
+    }
+
+    /// The headers of the letter: the record's own, and what is known of its failure.
+    pub(crate) fn headers(&self, topic: &str, group: &str) -> OwnedHeaders {
+        to_kafka(&of_letter(self, topic, group))
+    }
+}
+
+/// Headers as librdkafka takes them.
+pub(super) fn to_kafka(headers: &[OriginalHeader]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, header| {
+        all.insert(Header { key: &header.name, value: header.value.as_deref() })
+    })
+}
 
 /// The headers of a letter: the record's own, and those that tell of its failure.
 pub(super) fn of_letter(letter: &DeadLetter, topic: &str, group: &str) -> Vec<OriginalHeader> {

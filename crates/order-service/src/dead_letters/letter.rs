@@ -1,16 +1,9 @@
-//! One dead letter: as it is written, and as it is filed when it is read back.
+//! One dead letter as it is written.
 
-use std::sync::Arc;
-
-use compact_str::CompactString;
-use order_events::{Place, Reason};
 use rdkafka::Message;
-use rdkafka::message::{Header, OwnedHeaders};
 
-use super::Category;
-use super::headers::{self, Read};
 use crate::event::original::OriginalHeader;
-use crate::event::outcome::{Rejection, shortened};
+use crate::event::outcome::Rejection;
 use crate::event::record;
 use crate::event::state::HeldUpdate;
 
@@ -19,7 +12,7 @@ use crate::event::state::HeldUpdate;
 const MAX_ORIGINAL_BYTES: usize = 3_900_000;
 
 /// The most bytes of a key that is kept of a record that is too large, or that may be an order id.
-const MAX_KEY_BYTES: usize = 1024;
+pub(super) const MAX_KEY_BYTES: usize = 1024;
 
 /// A record that could not be processed.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,103 +89,13 @@ impl DeadLetter {
             failed_at,
         }
     }
-
-    /// Whether its record was a letter before, which a redrive has sent again.
-    pub(super) fn was_sent_again(&self) -> bool {
-        self.original_headers.iter().any(|header| header.name == headers::ATTEMPT)
-    }
-
-    /// The headers of the letter: the record's own, and what is known of its failure.
-    pub(crate) fn headers(&self, topic: &str, group: &str) -> OwnedHeaders {
-        to_kafka(&headers::of_letter(self, topic, group))
-    }
-}
-
-/// Headers as librdkafka takes them.
-pub(super) fn to_kafka(headers: &[OriginalHeader]) -> OwnedHeaders {
-    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, header| {
-        all.insert(Header { key: &header.name, value: header.value.as_deref() })
-    })
-}
-
-/// A letter as it is kept in memory. What other programs wrote into the topic may lack anything.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Filed {
-    /// Its offset in the dead letter topic, which names it.
-    pub dlq_offset: i64,
-    /// The record's key, if it is text and not longer than any id.
-    pub order_id: Option<CompactString>,
-    /// Why it failed.
-    pub reason: Option<Reason>,
-    /// How such failures are met.
-    pub category: Option<Category>,
-    /// Why, for people.
-    pub message: Box<str>,
-    /// How often it was tried again before it was given up.
-    pub retry_count: u32,
-    /// When it was given up, in milliseconds since 1970.
-    pub failed_at: i64,
-    /// The topic that the record was in.
-    pub topic: Option<Arc<str>>,
-    /// Its partition there.
-    pub partition: Option<i32>,
-    /// Its offset there.
-    pub offset: Option<i64>,
-    /// The record's value.
-    pub value: Option<Box<[u8]>>,
-    /// How often its event was sent again before it became this letter.
-    pub attempts: u32,
-    /// Where the event was before it was sent again for the first time.
-    pub origin: Option<Place>,
-}
-
-impl Filed {
-    /// Reads a record of the dead letter topic.
-    pub fn of<M: Message>(record: &M) -> Self {
-        let headers = record::headers(record);
-        let read = Read(&headers);
-        let reason = read.number::<Reason>(headers::REASON);
-        let key = record.key().filter(|key| key.len() <= MAX_KEY_BYTES);
-        let key = key.and_then(|key| str::from_utf8(key).ok());
-        Self {
-            dlq_offset: record.offset(),
-            order_id: key.map(CompactString::from),
-            reason,
-            category: read.text(headers::CATEGORY).and_then(Category::named).or(reason.map(Category::of)),
-            message: shortened(read.message().unwrap_or_default().to_owned()).into(),
-            retry_count: read.number(headers::RETRY_COUNT).unwrap_or_default(),
-            failed_at: read.failed_at().unwrap_or_else(|| record::timestamp(record)),
-            topic: read.topic().map(Arc::from),
-            partition: read.partition(),
-            offset: read.offset(),
-            value: record.payload().map(Box::from),
-            attempts: read.number(headers::ATTEMPT).unwrap_or_default(),
-            origin: read.origin(),
-        }
-    }
-
-    /// Where its record is in the events topic.
-    pub fn place(&self) -> Option<Place> {
-        Some(Place { partition: self.partition?, offset: self.offset? })
-    }
-
-    /// When it was given up, as RFC 3339.
-    pub fn failed_at_text(&self) -> String {
-        headers::rfc3339(self.failed_at)
-    }
-
-    /// Roughly how much memory it takes, in bytes.
-    pub(super) fn size(&self) -> usize {
-        let texts = [self.order_id.as_deref(), self.topic.as_deref(), Some(&*self.message)];
-        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
-        size_of::<Self>() + texts + self.value.as_ref().map_or(0, |value| value.len())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use order_events::Reason;
     use rdkafka::Timestamp;
-    use rdkafka::message::OwnedMessage;
+    use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 
     use super::*;
 

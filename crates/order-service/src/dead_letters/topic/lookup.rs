@@ -1,14 +1,16 @@
 //! One letter by its offset, in memory or in the topic.
 
-use super::forgotten_notes::Noted;
-use super::one_at_a_time::OneAtATime;
-use super::{Filed, Found, Index, Redrive, Source, SourceError};
+use super::source::{Source, SourceError};
+use crate::dead_letters::index::{Found, Index, Noted};
+use crate::dead_letters::note::Redrive;
+use crate::dead_letters::one_at_a_time::OneAtATime;
+use crate::dead_letters::stored_letter::Filed;
 
 /// Finds letters; cheap to clone.
 #[derive(Clone)]
 pub struct Lookup {
-    pub(super) index: Index,
-    pub(super) source: Source,
+    pub(crate) index: Index,
+    pub(crate) source: Source,
     /// Each reading takes a consumer, and a thread for as long as Kafka does not answer.
     readings: OneAtATime,
 }
@@ -36,7 +38,7 @@ impl Lookup {
     }
 
     /// The same for a thread that may block; it waits for nobody.
-    pub(super) fn find_blocking(&self, dlq_offset: i64) -> Result<Option<Found>, SourceError> {
+    pub(crate) fn find_blocking(&self, dlq_offset: i64) -> Result<Option<Found>, SourceError> {
         match self.index.get(dlq_offset) {
             None if self.index.is_forgotten(dlq_offset) => self.read(dlq_offset),
             found => Ok(found),

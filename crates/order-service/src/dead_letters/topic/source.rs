@@ -12,7 +12,8 @@ use rdkafka::message::{BorrowedMessage, OwnedMessage};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use thiserror::Error;
 
-use super::{Index, PARTITION};
+use crate::dead_letters::PARTITION;
+use crate::dead_letters::index::Index;
 
 /// How long the brokers may take to give what is there.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -155,7 +156,7 @@ impl Source {
     ///
     /// # Errors
     /// The brokers are away, or an open transaction hides the end.
-    pub(super) fn catch_up(&self, index: &Index) -> Result<(), SourceError> {
+    pub(crate) fn catch_up(&self, index: &Index) -> Result<(), SourceError> {
         let deadline = Instant::now() + PATIENCE;
         let consumer = self.open(index.next_offset())?;
         let mut config = self.config.clone();

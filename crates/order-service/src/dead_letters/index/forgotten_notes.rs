@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Redrive;
+use crate::dead_letters::note::Redrive;
 
 /// How many bytes of notes are kept, at most.
 const MAX_BYTES: usize = 32 << 20;
@@ -19,7 +19,7 @@ pub(super) struct ForgottenNotes {
 
 /// What is known of a letter's redrives.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Noted {
+pub(crate) enum Noted {
     /// The last one; none if it was not sent again.
     Known(Option<Redrive>),
     /// Only the topic tells.

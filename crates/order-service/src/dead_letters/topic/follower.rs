@@ -8,7 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Index, Source, SourceError};
+use super::source::{Source, SourceError};
+use crate::dead_letters::index::Index;
 
 /// How soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(200);

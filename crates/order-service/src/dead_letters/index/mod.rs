@@ -1,13 +1,18 @@
 //! The dead letters in memory: what `/dlq` answers from.
 
+mod forgotten_notes;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use order_events::{OrderId, Place, Reason};
 use rdkafka::Message;
 
-use super::forgotten_notes::{ForgottenNotes, Noted};
-use super::{Category, Filed, Redrive};
+use self::forgotten_notes::ForgottenNotes;
+pub(crate) use self::forgotten_notes::Noted;
+use crate::dead_letters::category::Category;
+use crate::dead_letters::note::Redrive;
+use crate::dead_letters::stored_letter::Filed;
 
 /// How many bytes of letters are kept, at most.
 const MAX_BYTES: usize = 256 << 20;
@@ -300,8 +305,8 @@ mod tests {
     use rdkafka::message::OwnedMessage;
 
     use super::*;
-    use crate::dead_letters::letter::to_kafka;
-    use crate::dead_letters::{DeadLetter, headers};
+    use crate::dead_letters::headers::{self, to_kafka};
+    use crate::dead_letters::letter::DeadLetter;
     use crate::event::outcome::Rejection;
 
     fn record(

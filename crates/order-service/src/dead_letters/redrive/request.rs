@@ -1,7 +1,8 @@
 //! What is asked of the redriver, and what it answers.
 
-use super::Refusal;
-use crate::dead_letters::{Filter, Redrive};
+use super::error::Refusal;
+use crate::dead_letters::index::Filter;
+use crate::dead_letters::note::Redrive;
 
 /// What is to be sent again, and how.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
-use crate::dead_letters::SourceError;
+use crate::dead_letters::topic::SourceError;
 use crate::writer::Failure;
 
 /// Why a letter is not sent again.

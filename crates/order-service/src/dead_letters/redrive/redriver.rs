@@ -5,11 +5,6 @@
 //! id. Whoever starts fences the others, then reads the dead letter topic to its end: it sees every redrive that was
 //! committed, and one that was not can no longer be.
 
-mod error;
-mod examiner;
-mod request;
-mod transaction;
-
 use std::sync::Arc;
 
 use order_events::EventCodec;
@@ -17,14 +12,13 @@ use rdkafka::ClientConfig;
 use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
 
-use self::error::NotApproved;
-pub(crate) use self::error::{RedriveError, Refusal};
-use self::examiner::{Approved, Examiner};
-pub(crate) use self::request::{RedriveRequest, Report, Which};
-use self::transaction::{Topics, note};
-use super::index::Portion;
-use super::one_at_a_time::OneAtATime;
-use super::{Found, Lookup, SourceError};
+use super::error::{NotApproved, RedriveError, Refusal};
+use super::examiner::{Approved, Examiner};
+use super::request::{RedriveRequest, Report, Which};
+use super::transaction::{Topics, note};
+use crate::dead_letters::index::{Found, Portion};
+use crate::dead_letters::one_at_a_time::OneAtATime;
+use crate::dead_letters::topic::{Lookup, SourceError};
 use crate::view::store::Store;
 use crate::writer::Writer;
 

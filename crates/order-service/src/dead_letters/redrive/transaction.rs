@@ -11,8 +11,9 @@ use tracing::info;
 use super::error::RedriveError;
 use super::examiner::Approved;
 use super::request::RedriveRequest;
-use crate::dead_letters::letter::to_kafka;
-use crate::dead_letters::{PARTITION, Redrive, headers};
+use crate::dead_letters::PARTITION;
+use crate::dead_letters::headers::{self, to_kafka};
+use crate::dead_letters::note::Redrive;
 use crate::event::record;
 use crate::writer::{Failure, Writer};
 

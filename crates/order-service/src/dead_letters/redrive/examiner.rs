@@ -9,7 +9,9 @@ use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
 
 use super::error::{NotApproved, RedriveError, Refusal};
-use crate::dead_letters::{Filed, Found, Redrive};
+use crate::dead_letters::index::Found;
+use crate::dead_letters::note::Redrive;
+use crate::dead_letters::stored_letter::Filed;
 use crate::event::record;
 use crate::view::store::Store;
 
