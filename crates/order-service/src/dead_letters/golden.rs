@@ -7,8 +7,8 @@ use rdkafka::message::Headers;
 use super::category::Category;
 use super::headers::{header, of_redriven};
 use super::letter::DeadLetter;
-use super::note::Redrive;
-use super::stored_letter::Filed;
+use super::note::RedriveNote;
+use super::stored_letter::StoredLetter;
 use crate::event::original::OriginalHeader;
 use crate::event::outcome::Rejection;
 use crate::event::record;
@@ -41,8 +41,8 @@ fn letter(reason: Reason, detail: &str, value: Option<Vec<u8>>) -> DeadLetter {
     }
 }
 
-fn filed(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) -> Filed {
-    Filed {
+fn filed(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) -> StoredLetter {
+    StoredLetter {
         dlq_offset,
         order_id: Some("ORD-1003".into()),
         reason: Some(reason),
@@ -60,7 +60,7 @@ fn filed(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) -
 }
 
 /// What was written, and what must be read.
-fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, Filed)> {
+fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, StoredLetter)> {
     let early = letter(Reason::UnknownOrder, "no CREATE", Some(event.to_vec()));
     let rubbish = DeadLetter {
         key: None,
@@ -86,12 +86,12 @@ fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, Filed)> {
         (
             "no event, without a key",
             rubbish,
-            Filed { order_id: None, ..filed(1, Reason::Undecodable, "é漢", Some(b"rubbish")) },
+            StoredLetter { order_id: None, ..filed(1, Reason::Undecodable, "é漢", Some(b"rubbish")) },
         ),
         (
             "one that was sent again twice",
             failed,
-            Filed {
+            StoredLetter {
                 category: Some(Category::RetryThenDlq),
                 retry_count: 3,
                 attempts: 2,
@@ -103,8 +103,8 @@ fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, Filed)> {
     ]
 }
 
-fn note_of_set_1() -> Redrive {
-    Redrive {
+fn note_of_set_1() -> RedriveNote {
+    RedriveNote {
         dlq_offset: 2,
         attempt: 3,
         at: 1_700_000_018_000,
@@ -134,8 +134,8 @@ async fn every_letter_of_set_1_is_read_and_sent_again_as_its_record_was() {
     assert_eq!(lines.len(), samples.len());
     for ((line, offset), (about, letter, filed)) in lines.iter().zip(0..).zip(samples) {
         let record = line.record("dlq", offset);
-        assert_eq!(Filed::of(&record), filed, "{about}");
-        assert_eq!(Redrive::of(&record), None, "{about}");
+        assert_eq!(StoredLetter::of(&record), filed, "{about}");
+        assert_eq!(RedriveNote::of(&record), None, "{about}");
         let again = of_redriven(record::original(&record).headers, 3, filed.origin);
         let own = letter.original_headers.iter().filter(|header| !header.name.starts_with("dlq-redrive-"));
         let omitted = letter.omitted.map(|size| header("dlq-omitted", size.to_string().into()));
@@ -158,5 +158,5 @@ fn the_note_of_set_1_is_read() {
     let today = line("a redrive", Some(b"ORD-1003"), Some(&value), &headers);
     let lines = lines("1", "notes.jsonl", &[today]);
     let [line] = lines.as_slice() else { panic!("one note") };
-    assert_eq!(Redrive::of(&line.record("dlq", 9)), Some(note));
+    assert_eq!(RedriveNote::of(&line.record("dlq", 9)), Some(note));
 }

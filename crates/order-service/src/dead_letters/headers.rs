@@ -126,9 +126,9 @@ pub(super) fn of_redriven(
 }
 
 /// The headers of a record that was read back.
-pub(super) struct Read<'a>(pub &'a [OriginalHeader]);
+pub(super) struct LetterHeaders<'a>(pub &'a [OriginalHeader]);
 
-impl Read<'_> {
+impl LetterHeaders<'_> {
     fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().rfind(|header| header.name == name)?.value.as_deref()
     }
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(first, [own.clone(), marks(b"1", b"2:258")].concat());
         // Dead again, and sent again.
         let read = of_letter(&letter(first), "t", "g");
-        assert_eq!(Read(&read).origin(), Some(Place { partition: 2, offset: 258 }));
+        assert_eq!(LetterHeaders(&read).origin(), Some(Place { partition: 2, offset: 258 }));
         let second = of_redriven(read, 2, None);
         assert_eq!(second, [own, vec![header(ATTEMPT, b"2".to_vec())]].concat());
     }
@@ -258,10 +258,13 @@ mod tests {
     fn letters_of_other_tools_are_understood() {
         let spring =
             [header(SPRING_PARTITION, vec![0, 0, 0, 1]), header(SPRING_OFFSET, 7_i64.to_be_bytes().into())];
-        assert_eq!((Read(&spring).partition(), Read(&spring).offset()), (Some(1), Some(7)));
+        assert_eq!((LetterHeaders(&spring).partition(), LetterHeaders(&spring).offset()), (Some(1), Some(7)));
         let connect = [header(CONNECT_PARTITION, b"1".to_vec()), header(CONNECT_OFFSET, b"7".to_vec())];
-        assert_eq!((Read(&connect).partition(), Read(&connect).offset()), (Some(1), Some(7)));
+        assert_eq!(
+            (LetterHeaders(&connect).partition(), LetterHeaders(&connect).offset()),
+            (Some(1), Some(7))
+        );
         let odd = [header(SPRING_PARTITION, vec![1]), header(CONNECT_OFFSET, b"x".to_vec())];
-        assert_eq!((Read(&odd).partition(), Read(&odd).offset()), (None, None));
+        assert_eq!((LetterHeaders(&odd).partition(), LetterHeaders(&odd).offset()), (None, None));
     }
 }

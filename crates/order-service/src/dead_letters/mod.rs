@@ -18,12 +18,12 @@ mod stored_letter;
 mod topic;
 
 pub(crate) use self::category::Category;
-pub(crate) use self::index::{Filter, Found, Index, Stats};
+pub(crate) use self::index::{Filter, Index, Stats, TrackedLetter};
 pub(crate) use self::letter::DeadLetter;
 pub(crate) use self::limit::{Change, Gate, Limit, PROBE, Tally, counts};
-pub(crate) use self::note::Redrive;
-pub(crate) use self::redrive::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};
-pub(crate) use self::topic::{Lookup, Source, SourceError, follow};
+pub(crate) use self::note::RedriveNote;
+pub(crate) use self::redrive::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Selection};
+pub(crate) use self::topic::{DeadLetterTopic, DeadLetterTopicError, Lookup, follow};
 
 /// The partition that holds the letters, and the notes of those that were sent again; a topic that somebody made
 /// with more partitions has the others empty. An offset is enough to name a letter.

@@ -5,7 +5,7 @@ use order_events::Place;
 use rdkafka::Message;
 use serde::{Deserialize, Serialize};
 
-use super::headers::{self, Read};
+use super::headers::{self, LetterHeaders};
 use crate::event::original::OriginalHeader;
 use crate::event::record;
 
@@ -15,7 +15,7 @@ const HEADERS: [&str; 2] = [headers::REDRIVE_OF, "content-type"];
 /// That a letter was sent again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Redrive {
+pub struct RedriveNote {
     /// The letter's offset in the dead letter topic.
     pub dlq_offset: i64,
     /// How often its event was sent again, with this time.
@@ -34,7 +34,7 @@ pub struct Redrive {
     pub offset: i64,
 }
 
-impl Redrive {
+impl RedriveNote {
     /// Reads the note in a record of the dead letter topic, if it is one.
     pub fn of<M: Message>(record: &M) -> Option<Self> {
         let headers = record::headers(record);
@@ -42,7 +42,7 @@ impl Redrive {
         if !headers.iter().map(|header| header.name.as_str()).eq(HEADERS) {
             return None;
         }
-        let of: i64 = Read(&headers).number(headers::REDRIVE_OF)?;
+        let of: i64 = LetterHeaders(&headers).number(headers::REDRIVE_OF)?;
         let note: Self = serde_json::from_slice(record.payload()?).ok()?;
         (note.dlq_offset == of).then_some(note)
     }

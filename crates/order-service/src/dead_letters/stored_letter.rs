@@ -7,14 +7,14 @@ use order_events::{Place, Reason};
 use rdkafka::Message;
 
 use super::category::Category;
-use super::headers::{self, Read};
+use super::headers::{self, LetterHeaders};
 use super::letter::MAX_KEY_BYTES;
 use crate::event::outcome::shortened;
 use crate::event::record;
 
 /// A letter as it is kept in memory. What other programs wrote into the topic may lack anything.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Filed {
+pub struct StoredLetter {
     /// Its offset in the dead letter topic, which names it.
     pub dlq_offset: i64,
     /// The record's key, if it is text and not longer than any id.
@@ -43,11 +43,11 @@ pub struct Filed {
     pub origin: Option<Place>,
 }
 
-impl Filed {
+impl StoredLetter {
     /// Reads a record of the dead letter topic.
     pub fn of<M: Message>(record: &M) -> Self {
         let headers = record::headers(record);
-        let read = Read(&headers);
+        let read = LetterHeaders(&headers);
         let reason = read.number::<Reason>(headers::REASON);
         let key = record.key().filter(|key| key.len() <= MAX_KEY_BYTES);
         let key = key.and_then(|key| str::from_utf8(key).ok());

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::ORDER_ID;
 use super::dead_letters::{parse_category, parse_offset, parse_reason};
-use crate::dead_letters::{Category, Filter, Redrive, RedriveRequest, Report, Which};
+use crate::dead_letters::{Category, Filter, RedriveNote, RedriveRequest, Report, Selection};
 use crate::http::error;
 use crate::http::state::AppState;
 
@@ -98,8 +98,8 @@ pub(super) struct Redriven {
 }
 
 impl Redriven {
-    fn new(redrive: Redrive, topic: &str) -> Self {
-        let Redrive { dlq_offset, attempt, partition, offset, .. } = redrive;
+    fn new(redrive: RedriveNote, topic: &str) -> Self {
+        let RedriveNote { dlq_offset, attempt, partition, offset, .. } = redrive;
         let position = redrive.place().to_string();
         Self {
             dlq_offset,
@@ -166,7 +166,7 @@ pub(super) async fn redrive_one(
     body.only(&[ASKER_FIELDS]);
     let asker = Asker::read(&mut body.fields());
     let (dlq_offset, Asker { force, by }) = body.finish(dlq_offset.zip(asker))?;
-    let (which, request_id) = (Which::One(dlq_offset), request_id(&headers));
+    let (which, request_id) = (Selection::One(dlq_offset), request_id(&headers));
     let request = RedriveRequest { which, force, dry_run: false, by, request_id };
     let Report { redriven, refused, .. } = redrive(&state, request).await?;
     match (redriven.into_iter().next(), refused.first()) {
@@ -212,13 +212,13 @@ pub(super) async fn redrive_some(
 }
 
 /// Which letters are meant, when it is not one.
-fn some(fields: &mut Fields<'_, '_>, state: &AppState) -> Option<Which> {
+fn some(fields: &mut Fields<'_, '_>, state: &AppState) -> Option<Selection> {
     let category = fields.optional(&["category"], |value| parse_category(text(value)?));
     let reason = fields.optional(&["reason"], |value| parse_reason(text(value)?));
     let order_id = fields.optional(ORDER_ID, |value| state.order_id(text(value)?));
     let after = fields.optional(&["after"], |value| whole_number(value, 0..));
     let limit = fields.optional(&["limit"], |value| whole_number(value, 1..=MAX_LIMIT));
-    Some(Which::Some {
+    Some(Selection::Some {
         filter: Filter { category: category?, reason: reason?, order_id: order_id? },
         after: after?,
         limit: limit?.map_or(DEFAULT_LIMIT, usize::from),

@@ -36,7 +36,7 @@ impl Letters {
     pub fn new(config: &Config, view: &View, events: Arc<EventCodec>) -> Self {
         let index =
             Index::new(config.settings.dead_letters.dlq_index_max, &config.settings.topics.order_topic);
-        let lookup = Lookup::new(index.clone(), config.dead_letter_source.clone());
+        let lookup = Lookup::new(index.clone(), config.dead_letter_topic.clone());
         let redriver = Redriver::new(
             config.clients.redriver.clone(),
             lookup.clone(),

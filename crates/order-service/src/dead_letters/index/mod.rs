@@ -1,6 +1,6 @@
 //! The dead letters in memory: what `/dlq` answers from.
 
-mod forgotten_notes;
+mod evicted;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,11 +8,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use order_events::{OrderId, Place, Reason};
 use rdkafka::Message;
 
-use self::forgotten_notes::ForgottenNotes;
-pub(crate) use self::forgotten_notes::Noted;
+use self::evicted::EvictedLetters;
+pub(crate) use self::evicted::LastNote;
 use crate::dead_letters::category::Category;
-use crate::dead_letters::note::Redrive;
-use crate::dead_letters::stored_letter::Filed;
+use crate::dead_letters::note::RedriveNote;
+use crate::dead_letters::stored_letter::StoredLetter;
 
 /// How many bytes of letters are kept, at most.
 const MAX_BYTES: usize = 256 << 20;
@@ -29,7 +29,7 @@ struct Inner {
     bytes: usize,
     max_letters: usize,
     events_topic: Arc<str>,
-    forgotten_notes: ForgottenNotes,
+    evicted: EvictedLetters,
     /// The letter of a place in the events topic.
     by_place: HashMap<Place, i64>,
     stats: Stats,
@@ -43,8 +43,8 @@ struct Inner {
 
 /// A letter in memory, and its last redrive.
 struct Entry {
-    letter: Arc<Filed>,
-    redrive: Option<Box<Redrive>>,
+    letter: Arc<StoredLetter>,
+    redrive: Option<Box<RedriveNote>>,
 }
 
 /// How many letters there are. All that are in the topic, unless retention took some since the service started.
@@ -74,7 +74,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, letter: &Filed) -> bool {
+    fn takes(&self, letter: &StoredLetter) -> bool {
         self.category.is_none_or(|category| letter.category == Some(category))
             && self.reason.is_none_or(|reason| letter.reason == Some(reason))
             && self.order_id.as_ref().is_none_or(|id| letter.order_id.as_deref() == Some(id.as_str()))
@@ -83,7 +83,7 @@ impl Filter {
 
 /// As many letters as go into one transaction.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Portion<'a> {
+pub(super) struct BatchQuery<'a> {
     pub(super) filter: &'a Filter,
     /// Only those behind this offset.
     pub(super) after: Option<i64>,
@@ -97,11 +97,11 @@ pub(super) struct Portion<'a> {
 
 /// A letter, and its last redrive.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct TrackedLetter {
     /// The letter.
-    pub letter: Arc<Filed>,
+    pub letter: Arc<StoredLetter>,
     /// When it was sent again.
-    pub redrive: Option<Redrive>,
+    pub redrive: Option<RedriveNote>,
     /// The letter that its event became after that, if it did.
     pub dead_again: Option<i64>,
 }
@@ -115,8 +115,8 @@ impl Index {
 
     /// Takes a record of the dead letter topic; what was taken before is ignored.
     pub fn take<M: Message>(&self, record: &M) {
-        let (redrive, offset) = (Redrive::of(record), record.offset());
-        let letter = redrive.is_none().then(|| Filed::of(record));
+        let (redrive, offset) = (RedriveNote::of(record), record.offset());
+        let letter = redrive.is_none().then(|| StoredLetter::of(record));
         self.write(|inner| {
             if offset < inner.next_offset {
                 return;
@@ -154,7 +154,7 @@ impl Index {
     }
 
     /// A page of the letters that `filter` takes, the newest first.
-    pub fn newest(&self, filter: &Filter, skip: usize, limit: usize) -> Vec<Found> {
+    pub fn newest(&self, filter: &Filter, skip: usize, limit: usize) -> Vec<TrackedLetter> {
         self.read(|inner| {
             let wanted = inner.letters.iter().rev().filter(|entry| filter.takes(&entry.letter));
             wanted.skip(skip).take(limit).map(|entry| inner.found(entry)).collect()
@@ -162,7 +162,7 @@ impl Index {
     }
 
     /// The oldest letters of which a portion consists, and how many more there are.
-    pub(super) fn oldest(&self, portion: Portion<'_>) -> (Vec<Found>, usize) {
+    pub(super) fn oldest(&self, portion: BatchQuery<'_>) -> (Vec<TrackedLetter>, usize) {
         self.read(|inner| {
             let (mut found, mut bytes, mut remaining) = (Vec::new(), 0, 0);
             for entry in inner.wanted(portion) {
@@ -178,7 +178,7 @@ impl Index {
     }
 
     /// The letter at an offset of the dead letter topic, if it is in memory.
-    pub fn get(&self, dlq_offset: i64) -> Option<Found> {
+    pub fn get(&self, dlq_offset: i64) -> Option<TrackedLetter> {
         self.read(|inner| {
             let at = inner.position(dlq_offset)?;
             Some(inner.found(&inner.letters[at]))
@@ -187,17 +187,17 @@ impl Index {
 
     /// Whether the letter at this offset was in memory and made room. Else what is not there is no letter, but a note
     /// or the mark of a transaction.
-    pub(super) fn is_forgotten(&self, dlq_offset: i64) -> bool {
+    pub(super) fn was_evicted(&self, dlq_offset: i64) -> bool {
         self.read(|inner| dlq_offset < inner.letters_from)
     }
 
     /// What is known of the redrives of a letter that is not in memory.
-    pub(super) fn noted(&self, dlq_offset: i64) -> Noted {
-        self.read(|inner| inner.forgotten_notes.of(dlq_offset))
+    pub(super) fn noted(&self, dlq_offset: i64) -> LastNote {
+        self.read(|inner| inner.evicted.of(dlq_offset))
     }
 
     /// A letter that is not in memory, with what became of its last redrive.
-    pub(super) fn found(&self, letter: Filed, redrive: Option<Redrive>) -> Found {
+    pub(super) fn found(&self, letter: StoredLetter, redrive: Option<RedriveNote>) -> TrackedLetter {
         self.read(|inner| inner.found(&Entry { letter: Arc::new(letter), redrive: redrive.map(Box::new) }))
     }
 
@@ -218,11 +218,11 @@ impl Entry {
 
 impl Inner {
     fn new(max_letters: usize, events_topic: Arc<str>) -> Self {
-        let forgotten_notes = ForgottenNotes::new(max_letters);
-        Self { max_letters, events_topic, forgotten_notes, ..Self::default() }
+        let evicted = EvictedLetters::new(max_letters);
+        Self { max_letters, events_topic, evicted, ..Self::default() }
     }
 
-    fn file(&mut self, letter: Option<Filed>, redrive: Option<Redrive>) {
+    fn file(&mut self, letter: Option<StoredLetter>, redrive: Option<RedriveNote>) {
         if let Some(redrive) = redrive {
             self.note(redrive);
         }
@@ -236,19 +236,19 @@ impl Inner {
     }
 
     /// A note of what is no letter, as of one that retention has taken, is about nothing.
-    fn note(&mut self, redrive: Redrive) {
+    fn note(&mut self, redrive: RedriveNote) {
         let is_first = if let Some(at) = self.position(redrive.dlq_offset) {
             self.bytes += redrive.size();
             let last = self.letters[at].redrive.replace(Box::new(redrive));
             self.bytes -= last.as_ref().map_or(0, |last| last.size());
             last.is_none()
         } else {
-            redrive.dlq_offset < self.letters_from && self.forgotten_notes.add(redrive)
+            redrive.dlq_offset < self.letters_from && self.evicted.add(redrive)
         };
         self.stats.redriven += u64::from(is_first);
     }
 
-    fn add(&mut self, letter: Filed) {
+    fn add(&mut self, letter: StoredLetter) {
         self.stats.total += 1;
         *self.stats.categories.entry(letter.category.map(Category::as_str)).or_default() += 1;
         *self.stats.reasons.entry(letter.reason.map(Reason::as_str)).or_default() += 1;
@@ -270,12 +270,12 @@ impl Inner {
             self.by_place.remove(&place);
         }
         if let Some(redrive) = redrive {
-            self.forgotten_notes.add(*redrive);
+            self.evicted.add(*redrive);
         }
     }
 
     /// Where the event of a letter was in our topic.
-    fn place(&self, letter: &Filed) -> Option<Place> {
+    fn place(&self, letter: &StoredLetter) -> Option<Place> {
         letter.place().filter(|_| letter.topic.as_deref() == Some(&*self.events_topic))
     }
 
@@ -284,7 +284,7 @@ impl Inner {
     }
 
     /// What a portion is taken from.
-    fn wanted(&self, portion: Portion<'_>) -> impl Iterator<Item = &Entry> {
+    fn wanted(&self, portion: BatchQuery<'_>) -> impl Iterator<Item = &Entry> {
         let after = portion.after.unwrap_or(-1);
         let start = self.letters.partition_point(|entry| entry.letter.dlq_offset <= after);
         self.letters.range(start..).filter(move |entry| {
@@ -292,10 +292,10 @@ impl Inner {
         })
     }
 
-    fn found(&self, Entry { letter, redrive }: &Entry) -> Found {
+    fn found(&self, Entry { letter, redrive }: &Entry) -> TrackedLetter {
         let place = redrive.as_ref().map(|redrive| redrive.place());
         let dead_again = place.and_then(|place| self.by_place.get(&place).copied());
-        Found { letter: letter.clone(), redrive: redrive.as_deref().cloned(), dead_again }
+        TrackedLetter { letter: letter.clone(), redrive: redrive.as_deref().cloned(), dead_again }
     }
 }
 
@@ -338,7 +338,7 @@ mod tests {
     }
 
     fn redrive(at: i64, of: i64, to: i64) -> OwnedMessage {
-        let note = Redrive {
+        let note = RedriveNote {
             dlq_offset: of,
             attempt: 1,
             at: 9,
@@ -351,7 +351,7 @@ mod tests {
         record(at, &serde_json::to_vec(&note).unwrap(), &note.headers())
     }
 
-    fn offsets(found: &[Found]) -> Vec<i64> {
+    fn offsets(found: &[TrackedLetter]) -> Vec<i64> {
         found.iter().map(|found| found.letter.dlq_offset).collect()
     }
 
@@ -388,19 +388,19 @@ mod tests {
         index.take(&redrive(6, 2, 20));
         let size = index.get(0).unwrap().letter.size();
         let filter = Filter::default();
-        let all = Portion { filter: &filter, after: None, only_new: true, limit: 9, bytes: usize::MAX };
+        let all = BatchQuery { filter: &filter, after: None, only_new: true, limit: 9, bytes: usize::MAX };
         let oldest = |portion| {
             let (found, remaining) = index.oldest(portion);
             (offsets(&found), remaining)
         };
         assert_eq!(oldest(all), (vec![0, 1, 3, 4, 5], 0));
-        assert_eq!(oldest(Portion { limit: 2, ..all }), (vec![0, 1], 3));
-        assert_eq!(oldest(Portion { after: Some(1), limit: 1, ..all }), (vec![3], 2));
-        assert_eq!(oldest(Portion { after: Some(1), only_new: false, limit: 1, ..all }), (vec![2], 3));
-        assert_eq!(oldest(Portion { bytes: 2 * size, ..all }), (vec![0, 1], 3));
+        assert_eq!(oldest(BatchQuery { limit: 2, ..all }), (vec![0, 1], 3));
+        assert_eq!(oldest(BatchQuery { after: Some(1), limit: 1, ..all }), (vec![3], 2));
+        assert_eq!(oldest(BatchQuery { after: Some(1), only_new: false, limit: 1, ..all }), (vec![2], 3));
+        assert_eq!(oldest(BatchQuery { bytes: 2 * size, ..all }), (vec![0, 1], 3));
         // A letter is never too large to be sent alone.
-        assert_eq!(oldest(Portion { bytes: 1, ..all }), (vec![0], 4));
-        assert_eq!(oldest(Portion { after: Some(5), ..all }), (vec![], 0));
+        assert_eq!(oldest(BatchQuery { bytes: 1, ..all }), (vec![0], 4));
+        assert_eq!(oldest(BatchQuery { after: Some(5), ..all }), (vec![], 0));
     }
 
     #[test]
@@ -425,14 +425,14 @@ mod tests {
             index.take(&redrive(at, of, 20));
         }
         assert_eq!(index.stats().redriven, 4);
-        assert_eq!(index.noted(0), Noted::Forgotten);
-        assert!([1, 2].iter().all(|of| matches!(index.noted(*of), Noted::Known(Some(_)))));
+        assert_eq!(index.noted(0), LastNote::Forgotten);
+        assert!([1, 2].iter().all(|of| matches!(index.noted(*of), LastNote::Known(Some(_)))));
         // The letter goes, its note stays.
         assert!(index.get(3).unwrap().redrive.is_some());
         index.take(&letter(10, 30, Reason::Undecodable));
         assert!(index.get(3).is_none());
-        assert!(matches!(index.noted(3), Noted::Known(Some(_))));
-        assert_eq!(index.noted(1), Noted::Forgotten);
+        assert!(matches!(index.noted(3), LastNote::Known(Some(_))));
+        assert_eq!(index.noted(1), LastNote::Forgotten);
         assert_eq!(index.stats().redriven, 4);
     }
 
@@ -455,13 +455,13 @@ mod tests {
         index.take(&letter(0, 0, Reason::Undecodable));
         index.take(&redrive(2, 0, 9));
         // Offset 1 is the mark of a transaction.
-        assert_eq!([0, 1, 2, 3].map(|offset| index.is_forgotten(offset)), [false; 4]);
+        assert_eq!([0, 1, 2, 3].map(|offset| index.was_evicted(offset)), [false; 4]);
         for offset in 4..7 {
             index.take(&letter(offset, offset, Reason::Undecodable));
         }
         assert_eq!(offsets(&index.newest(&Filter::default(), 0, 9)), [6, 5]);
         assert_eq!(
-            [0, 4, 5, 6, 7].map(|offset| index.is_forgotten(offset)),
+            [0, 4, 5, 6, 7].map(|offset| index.was_evicted(offset)),
             [true, true, false, false, false]
         );
     }

@@ -3,7 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
-use crate::dead_letters::topic::SourceError;
+use crate::dead_letters::topic::DeadLetterTopicError;
 use crate::writer::Failure;
 
 /// Why a letter is not sent again.
@@ -39,7 +39,7 @@ pub enum Refusal {
 pub enum RedriveError {
     /// The topic could not be read; nothing was sent.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Topic(#[from] DeadLetterTopicError),
     /// The transaction was not committed; nothing was sent.
     #[error("the transaction failed, nothing was sent: {0}")]
     NotSent(String),

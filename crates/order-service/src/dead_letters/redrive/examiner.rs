@@ -9,9 +9,9 @@ use rdkafka::message::OwnedMessage;
 use tokio::runtime::Handle;
 
 use super::error::{NotApproved, RedriveError, Refusal};
-use crate::dead_letters::index::Found;
-use crate::dead_letters::note::Redrive;
-use crate::dead_letters::stored_letter::Filed;
+use crate::dead_letters::index::TrackedLetter;
+use crate::dead_letters::note::RedriveNote;
+use crate::dead_letters::stored_letter::StoredLetter;
 use crate::event::record;
 use crate::view::store::Store;
 
@@ -26,7 +26,7 @@ pub(super) struct Examiner {
 
 /// A letter that may be sent again.
 pub(super) struct Approved {
-    pub(super) letter: Arc<Filed>,
+    pub(super) letter: Arc<StoredLetter>,
     pub(super) record: OwnedMessage,
     /// Where the record was in the events topic.
     pub(super) place: Place,
@@ -38,11 +38,11 @@ impl Examiner {
     /// Whether a letter may be sent again; `record` is its own.
     pub(super) fn examine(
         &self,
-        found: Found,
+        found: TrackedLetter,
         record: OwnedMessage,
         force: bool,
     ) -> Result<Approved, NotApproved> {
-        let Found { letter, redrive, .. } = found;
+        let TrackedLetter { letter, redrive, .. } = found;
         let place = self.place(&letter)?;
         if let Some(redrive) = redrive.as_ref().filter(|_| !force) {
             let position = redrive.place().to_string();
@@ -60,7 +60,7 @@ impl Examiner {
     }
 
     /// Where the letter's record was, if that is in the topic that is consumed here.
-    fn place(&self, letter: &Filed) -> Result<Place, Refusal> {
+    fn place(&self, letter: &StoredLetter) -> Result<Place, Refusal> {
         let is_ours = letter.topic.as_deref() == Some(self.events_topic.as_str());
         let place = letter.place().filter(|place| is_ours && self.store.has_partition(place.partition));
         place.ok_or_else(|| {
@@ -73,7 +73,7 @@ impl Examiner {
     }
 
     /// How often the letter's event will have been sent again, with the next time.
-    fn attempt(&self, letter: &Filed, redrive: Option<&Redrive>) -> Result<u32, Refusal> {
+    fn attempt(&self, letter: &StoredLetter, redrive: Option<&RedriveNote>) -> Result<u32, Refusal> {
         let before = redrive.map_or(letter.attempts, |redrive| redrive.attempt.max(letter.attempts));
         let attempt = before.saturating_add(1);
         if attempt > self.max_attempts {

@@ -8,4 +8,4 @@ mod transaction;
 
 pub(crate) use self::error::{RedriveError, Refusal};
 pub(crate) use self::redriver::Redriver;
-pub(crate) use self::request::{RedriveRequest, Report, Which};
+pub(crate) use self::request::{RedriveRequest, Report, Selection};

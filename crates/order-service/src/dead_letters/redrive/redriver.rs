@@ -14,11 +14,11 @@ use tokio::runtime::Handle;
 
 use super::error::{NotApproved, RedriveError, Refusal};
 use super::examiner::{Approved, Examiner};
-use super::request::{RedriveRequest, Report, Which};
+use super::request::{RedriveRequest, Report, Selection};
 use super::transaction::{Topics, note};
-use crate::dead_letters::index::{Found, Portion};
+use crate::dead_letters::index::{BatchQuery, TrackedLetter};
 use crate::dead_letters::one_at_a_time::OneAtATime;
-use crate::dead_letters::topic::{Lookup, SourceError};
+use crate::dead_letters::topic::{DeadLetterTopicError, Lookup};
 use crate::view::store::Store;
 use crate::writer::Writer;
 
@@ -74,11 +74,11 @@ impl Inner {
                 Some(Writer::init(&self.writer).map_err(|error| RedriveError::NotSent(error.to_string()))?)
             }
         };
-        let Lookup { source, index, .. } = &self.lookup;
-        source.catch_up(index)?;
+        let Lookup { topic, index, .. } = &self.lookup;
+        topic.catch_up(index)?;
         let (letters, remaining) = self.select(request)?;
         let offsets: Vec<i64> = letters.iter().map(|found| found.letter.dlq_offset).collect();
-        let mut records = source.read(&offsets)?;
+        let mut records = topic.read(&offsets)?;
         let (mut approved, mut refused) = (Vec::new(), Vec::new());
         for (found, offset) in letters.into_iter().zip(&offsets) {
             match self.examine(found, records.remove(offset), request.force) {
@@ -96,15 +96,19 @@ impl Inner {
     }
 
     /// The letters that are meant, ascending; and how many more there are.
-    fn select(&self, request: &RedriveRequest) -> Result<(Vec<Found>, usize), SourceError> {
+    fn select(&self, request: &RedriveRequest) -> Result<(Vec<TrackedLetter>, usize), DeadLetterTopicError> {
         let portion = match &request.which {
-            Which::One(offset) => {
+            Selection::One(offset) => {
                 let found = self.lookup.find_blocking(*offset)?;
                 return Ok((found.into_iter().collect(), 0));
             }
-            Which::Some { filter, after, limit } => {
-                Portion { filter, after: *after, only_new: !request.force, limit: *limit, bytes: MAX_BYTES }
-            }
+            Selection::Some { filter, after, limit } => BatchQuery {
+                filter,
+                after: *after,
+                only_new: !request.force,
+                limit: *limit,
+                bytes: MAX_BYTES,
+            },
         };
         Ok(self.lookup.index.oldest(portion))
     }
@@ -112,7 +116,7 @@ impl Inner {
     /// The record of a letter may be gone meanwhile.
     fn examine(
         &self,
-        found: Found,
+        found: TrackedLetter,
         record: Option<OwnedMessage>,
         force: bool,
     ) -> Result<Approved, NotApproved> {
@@ -120,6 +124,6 @@ impl Inner {
     }
 
     fn topics(&self) -> Topics<'_> {
-        Topics { events: &self.examiner.events_topic, dead_letters: self.lookup.source.topic() }
+        Topics { events: &self.examiner.events_topic, dead_letters: self.lookup.topic.name() }
     }
 }

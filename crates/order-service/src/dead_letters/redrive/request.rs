@@ -2,13 +2,13 @@
 
 use super::error::Refusal;
 use crate::dead_letters::index::Filter;
-use crate::dead_letters::note::Redrive;
+use crate::dead_letters::note::RedriveNote;
 
 /// What is to be sent again, and how.
 #[derive(Debug, Clone)]
 pub struct RedriveRequest {
     /// Which letters.
-    pub which: Which,
+    pub which: Selection,
     /// Overrules that a letter was sent again already, and that a later update was applied.
     pub force: bool,
     /// Only tells what would be done.
@@ -21,7 +21,7 @@ pub struct RedriveRequest {
 
 /// Which letters are to be sent again.
 #[derive(Debug, Clone)]
-pub enum Which {
+pub enum Selection {
     /// The one at this offset of the dead letter topic.
     One(i64),
     /// Of those in memory that the filter takes and that were not sent again yet (or also those, with force), the
@@ -40,7 +40,7 @@ pub enum Which {
 #[derive(Debug)]
 pub struct Report {
     /// What was sent again; in a dry run, what would be, with the place of the old record.
-    pub redriven: Vec<Redrive>,
+    pub redriven: Vec<RedriveNote>,
     /// What was not, and why.
     pub refused: Vec<(i64, Refusal)>,
     /// How many more there are that the request would take.

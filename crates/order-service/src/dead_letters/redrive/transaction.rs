@@ -13,7 +13,7 @@ use super::examiner::Approved;
 use super::request::RedriveRequest;
 use crate::dead_letters::PARTITION;
 use crate::dead_letters::headers::{self, to_kafka};
-use crate::dead_letters::note::Redrive;
+use crate::dead_letters::note::RedriveNote;
 use crate::event::record;
 use crate::writer::{Failure, Writer};
 
@@ -30,7 +30,7 @@ impl Topics<'_> {
         writer: &Writer,
         approved: &[Approved],
         request: &RedriveRequest,
-    ) -> Result<Vec<Redrive>, RedriveError> {
+    ) -> Result<Vec<RedriveNote>, RedriveError> {
         let transactional = writer.is_transactional();
         let not_begun = |(Failure::Aborted(error) | Failure::Unknown(error) | Failure::LeftBehind(error))| {
             RedriveError::before_commit(error, transactional)
@@ -39,7 +39,7 @@ impl Topics<'_> {
         let redriven = self.write(writer, approved, request).inspect_err(|_| writer.abort())?;
         writer.commit(None).map_err(|failure| RedriveError::of_commit(failure, transactional))?;
         for note in &redriven {
-            let Redrive { dlq_offset, attempt, forced, partition, offset, .. } = note;
+            let RedriveNote { dlq_offset, attempt, forced, partition, offset, .. } = note;
             let (by, request_id) = (note.by.as_deref(), note.request_id.as_deref());
             info!(dlq_offset, attempt, forced, partition, offset, by, request_id, "dead letter sent again");
         }
@@ -51,7 +51,7 @@ impl Topics<'_> {
         writer: &Writer,
         approved: &[Approved],
         request: &RedriveRequest,
-    ) -> Result<Vec<Redrive>, RedriveError> {
+    ) -> Result<Vec<RedriveNote>, RedriveError> {
         let transactional = writer.is_transactional();
         let failed = |error| RedriveError::of_record(&error, transactional);
         for (number, letter) in approved.iter().enumerate() {
@@ -88,7 +88,12 @@ impl Topics<'_> {
         writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
     }
 
-    fn send_note(&self, writer: &Writer, approved: &Approved, note: &Redrive) -> Result<(), RedriveError> {
+    fn send_note(
+        &self,
+        writer: &Writer,
+        approved: &Approved,
+        note: &RedriveNote,
+    ) -> Result<(), RedriveError> {
         let transactional = writer.is_transactional();
         let value =
             serde_json::to_vec(note).map_err(|error| RedriveError::before_commit(error, transactional))?;
@@ -109,8 +114,8 @@ pub(super) fn note(
     approved: &Approved,
     Place { partition, offset }: Place,
     request: &RedriveRequest,
-) -> Redrive {
-    Redrive {
+) -> RedriveNote {
+    RedriveNote {
         dlq_offset: approved.letter.dlq_offset,
         attempt: approved.attempt,
         at: Timestamp::now().as_millisecond(),

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::source::{Source, SourceError};
+use super::source::{DeadLetterTopic, DeadLetterTopicError};
 use crate::dead_letters::index::Index;
 
 /// How soon a stop is noticed.
@@ -18,14 +18,18 @@ const POLL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// librdkafka refuses the settings, or Kafka does not let this service read the topic.
-pub(crate) fn follow(source: &Source, index: &Index, stop: &CancellationToken) -> Result<(), SourceError> {
-    let consumer = source.open(0)?;
+pub(crate) fn follow(
+    topic: &DeadLetterTopic,
+    index: &Index,
+    stop: &CancellationToken,
+) -> Result<(), DeadLetterTopicError> {
+    let consumer = topic.open(0)?;
     let mut last = -1;
     while !stop.is_cancelled() {
         match consumer.poll(POLL) {
             Some(Ok(record)) => {
                 if record.offset() <= last {
-                    warn!(topic = source.topic(), "the dead letter topic was recreated");
+                    warn!(topic = topic.name(), "the dead letter topic was recreated");
                     index.clear();
                 }
                 last = record.offset();
@@ -33,12 +37,12 @@ pub(crate) fn follow(source: &Source, index: &Index, stop: &CancellationToken) -
             }
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 if !index.is_loaded() {
-                    info!(topic = source.topic(), letters = index.stats().total, "dead letters read");
+                    info!(topic = topic.name(), letters = index.stats().total, "dead letters read");
                 }
                 index.set_loaded();
             }
             Some(Err(error)) if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) => {
-                return Err(NotAllowed::topic("read", source.topic()).into());
+                return Err(NotAllowed::topic("read", topic.name()).into());
             }
             Some(Err(error)) => debug!(%error, "the dead letters cannot be read; librdkafka tries again"),
             None => {}

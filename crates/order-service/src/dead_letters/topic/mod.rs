@@ -6,4 +6,4 @@ mod source;
 
 pub(crate) use self::follower::follow;
 pub(crate) use self::lookup::Lookup;
-pub(crate) use self::source::{Source, SourceError};
+pub(crate) use self::source::{DeadLetterTopic, DeadLetterTopicError};

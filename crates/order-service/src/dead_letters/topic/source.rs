@@ -29,7 +29,7 @@ const READ_THROUGH: i64 = 500;
 
 /// Why the topic could not be read.
 #[derive(Debug, Error)]
-pub enum SourceError {
+pub enum DeadLetterTopicError {
     /// The brokers do not answer, or refuse.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
@@ -49,12 +49,12 @@ pub enum SourceError {
 
 /// Opens the topic as often as it is asked; cheap to clone.
 #[derive(Clone)]
-pub struct Source {
+pub struct DeadLetterTopic {
     config: ClientConfig,
     topic: String,
 }
 
-impl Source {
+impl DeadLetterTopic {
     /// Nothing is opened yet.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Source {
     }
 
     /// The dead letter topic.
-    pub fn topic(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.topic
     }
 
@@ -102,7 +102,7 @@ impl Source {
     ///
     /// # Errors
     /// The brokers are away.
-    pub fn read(&self, offsets: &[i64]) -> Result<HashMap<i64, OwnedMessage>, SourceError> {
+    pub fn read(&self, offsets: &[i64]) -> Result<HashMap<i64, OwnedMessage>, DeadLetterTopicError> {
         let mut records = HashMap::with_capacity(offsets.len());
         let Some(mut next) = offsets.first().copied() else { return Ok(records) };
         let (consumer, deadline) = (self.open(next)?, Instant::now() + PATIENCE);
@@ -135,7 +135,7 @@ impl Source {
         from: i64,
         end: i64,
         mut show: impl FnMut(&BorrowedMessage<'_>),
-    ) -> Result<(), SourceError> {
+    ) -> Result<(), DeadLetterTopicError> {
         let (consumer, deadline) = (self.open(from)?, Instant::now() + SEARCH_PATIENCE);
         let mut next = from;
         while next < end {
@@ -156,7 +156,7 @@ impl Source {
     ///
     /// # Errors
     /// The brokers are away, or an open transaction hides the end.
-    pub(crate) fn catch_up(&self, index: &Index) -> Result<(), SourceError> {
+    pub(crate) fn catch_up(&self, index: &Index) -> Result<(), DeadLetterTopicError> {
         let deadline = Instant::now() + PATIENCE;
         let consumer = self.open(index.next_offset())?;
         let mut config = self.config.clone();
@@ -189,7 +189,7 @@ impl Source {
         &self,
         consumer: &'a BaseConsumer<ClientLog>,
         deadline: Instant,
-    ) -> Result<Option<BorrowedMessage<'a>>, SourceError> {
+    ) -> Result<Option<BorrowedMessage<'a>>, DeadLetterTopicError> {
         loop {
             match consumer.poll(POLL) {
                 Some(Ok(record)) => return Ok(Some(record)),
@@ -202,7 +202,7 @@ impl Source {
         }
     }
 
-    fn timed_out(&self) -> SourceError {
-        SourceError::TimedOut { topic: self.topic.clone() }
+    fn timed_out(&self) -> DeadLetterTopicError {
+        DeadLetterTopicError::TimedOut { topic: self.topic.clone() }
     }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::dead_letters::note::Redrive;
+use crate::dead_letters::note::RedriveNote;
 
 /// How many bytes of notes are kept, at most.
 const MAX_BYTES: usize = 32 << 20;
 
 /// The last note of each letter. What does not fit is forgotten, the notes of the oldest letters first.
 #[derive(Default)]
-pub(super) struct ForgottenNotes {
-    by_letter: BTreeMap<i64, Redrive>,
+pub(super) struct EvictedLetters {
+    by_letter: BTreeMap<i64, RedriveNote>,
     bytes: usize,
     max: usize,
     /// Of the letters from here on, every note is there.
@@ -19,24 +19,24 @@ pub(super) struct ForgottenNotes {
 
 /// What is known of a letter's redrives.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Noted {
+pub(crate) enum LastNote {
     /// The last one; none if it was not sent again.
-    Known(Option<Redrive>),
+    Known(Option<RedriveNote>),
     /// Only the topic tells.
     Forgotten,
 }
 
-impl ForgottenNotes {
+impl EvictedLetters {
     /// Keeps at most so many.
     pub(super) fn new(max: usize) -> Self {
         Self { max, ..Self::default() }
     }
 
     /// Adds a note; tells whether it is the first of its letter, as far as is known.
-    pub(super) fn add(&mut self, note: Redrive) -> bool {
+    pub(super) fn add(&mut self, note: RedriveNote) -> bool {
         self.bytes += note.size();
         let last = self.by_letter.insert(note.dlq_offset, note);
-        self.bytes -= last.as_ref().map_or(0, Redrive::size);
+        self.bytes -= last.as_ref().map_or(0, RedriveNote::size);
         while self.by_letter.len() > self.max || self.bytes > MAX_BYTES {
             let Some((dlq_offset, oldest)) = self.by_letter.pop_first() else { break };
             self.bytes -= oldest.size();
@@ -47,11 +47,11 @@ impl ForgottenNotes {
     }
 
     /// What is known of this letter.
-    pub(super) fn of(&self, dlq_offset: i64) -> Noted {
+    pub(super) fn of(&self, dlq_offset: i64) -> LastNote {
         if dlq_offset < self.from {
-            return Noted::Forgotten;
+            return LastNote::Forgotten;
         }
-        Noted::Known(self.by_letter.get(&dlq_offset).cloned())
+        LastNote::Known(self.by_letter.get(&dlq_offset).cloned())
     }
 }
 
@@ -59,8 +59,8 @@ impl ForgottenNotes {
 mod tests {
     use super::*;
 
-    fn note(dlq_offset: i64, by: Option<String>) -> Redrive {
-        Redrive {
+    fn note(dlq_offset: i64, by: Option<String>) -> RedriveNote {
+        RedriveNote {
             dlq_offset,
             attempt: 1,
             at: 9,
@@ -74,31 +74,31 @@ mod tests {
 
     #[test]
     fn the_notes_of_the_oldest_letters_make_room_and_it_is_known_that_they_did() {
-        let mut notes = ForgottenNotes::new(2);
-        assert_eq!(notes.of(0), Noted::Known(None));
+        let mut notes = EvictedLetters::new(2);
+        assert_eq!(notes.of(0), LastNote::Known(None));
         for letter in [7, 3, 5] {
             assert!(notes.add(note(letter, None)));
         }
-        assert!(!notes.add(Redrive { attempt: 2, ..note(7, None) }));
-        assert_eq!([0, 3].map(|letter| notes.of(letter)), [Noted::Forgotten, Noted::Forgotten]);
-        assert_eq!(notes.of(4), Noted::Known(None));
-        assert!(matches!(notes.of(7), Noted::Known(Some(note)) if note.attempt == 2));
+        assert!(!notes.add(RedriveNote { attempt: 2, ..note(7, None) }));
+        assert_eq!([0, 3].map(|letter| notes.of(letter)), [LastNote::Forgotten, LastNote::Forgotten]);
+        assert_eq!(notes.of(4), LastNote::Known(None));
+        assert!(matches!(notes.of(7), LastNote::Known(Some(note)) if note.attempt == 2));
         notes.add(note(9, None));
-        assert_eq!(notes.of(5), Noted::Forgotten);
+        assert_eq!(notes.of(5), LastNote::Forgotten);
         // One that comes late is forgotten at once, and brings nothing back.
         notes.add(note(3, None));
-        assert_eq!([3, 5].map(|letter| notes.of(letter)), [Noted::Forgotten, Noted::Forgotten]);
-        assert!([7, 9].iter().all(|letter| matches!(notes.of(*letter), Noted::Known(Some(_)))));
+        assert_eq!([3, 5].map(|letter| notes.of(letter)), [LastNote::Forgotten, LastNote::Forgotten]);
+        assert!([7, 9].iter().all(|letter| matches!(notes.of(*letter), LastNote::Known(Some(_)))));
     }
 
     #[test]
     fn large_notes_make_room_too() {
-        let mut notes = ForgottenNotes::new(100);
+        let mut notes = EvictedLetters::new(100);
         for letter in 0..40 {
             notes.add(note(letter, Some("x".repeat(1 << 20))));
         }
         assert!(notes.bytes <= MAX_BYTES);
-        assert_eq!(notes.of(0), Noted::Forgotten);
-        assert!(matches!(notes.of(39), Noted::Known(Some(_))));
+        assert_eq!(notes.of(0), LastNote::Forgotten);
+        assert!(matches!(notes.of(39), LastNote::Known(Some(_))));
     }
 }
