@@ -92,7 +92,7 @@ pub(super) struct BatchQuery<'a> {
     /// At most so many.
     pub(super) limit: usize,
     /// At most so many bytes; but a letter is never too large to be the only one.
-    pub(super) bytes: usize,
+    pub(super) max_bytes: usize,
 }
 
 /// A letter, and its last redrive.
@@ -167,7 +167,7 @@ impl Index {
             let (mut found, mut bytes, mut remaining) = (Vec::new(), 0, 0);
             for entry in inner.wanted(portion) {
                 bytes += entry.letter.size();
-                if found.is_empty() || (found.len() < portion.limit && bytes <= portion.bytes) {
+                if found.is_empty() || (found.len() < portion.limit && bytes <= portion.max_bytes) {
                     found.push(inner.found(entry));
                 } else {
                     remaining += 1;
@@ -388,7 +388,8 @@ mod tests {
         index.take(&redrive(6, 2, 20));
         let size = index.get(0).unwrap().letter.size();
         let filter = Filter::default();
-        let all = BatchQuery { filter: &filter, after: None, only_new: true, limit: 9, bytes: usize::MAX };
+        let all =
+            BatchQuery { filter: &filter, after: None, only_new: true, limit: 9, max_bytes: usize::MAX };
         let oldest = |portion| {
             let (found, remaining) = index.oldest(portion);
             (offsets(&found), remaining)
@@ -397,9 +398,9 @@ mod tests {
         assert_eq!(oldest(BatchQuery { limit: 2, ..all }), (vec![0, 1], 3));
         assert_eq!(oldest(BatchQuery { after: Some(1), limit: 1, ..all }), (vec![3], 2));
         assert_eq!(oldest(BatchQuery { after: Some(1), only_new: false, limit: 1, ..all }), (vec![2], 3));
-        assert_eq!(oldest(BatchQuery { bytes: 2 * size, ..all }), (vec![0, 1], 3));
+        assert_eq!(oldest(BatchQuery { max_bytes: 2 * size, ..all }), (vec![0, 1], 3));
         // A letter is never too large to be sent alone.
-        assert_eq!(oldest(BatchQuery { bytes: 1, ..all }), (vec![0], 4));
+        assert_eq!(oldest(BatchQuery { max_bytes: 1, ..all }), (vec![0], 4));
         assert_eq!(oldest(BatchQuery { after: Some(5), ..all }), (vec![], 0));
     }
 

@@ -1,28 +1,32 @@
-//! Sends dead letters back to the events topic: the original bytes, in one transaction with the note that it was
-//! done.
+//! One redrive, step by step: fence, catch up, examine, send.
 //!
-//! A letter is sent once, also when several instances are asked at the same time: all of them use one transactional
-//! id. Whoever starts fences the others, then reads the dead letter topic to its end: it sees every redrive that was
-//! committed, and one that was not can no longer be.
+//! A letter is sent once, even if several instances are asked at the same time: they share one transactional id.
+//! Initialising it fences the other instances and aborts what they left open. Then the dead letter topic is read to
+//! its end: every committed redrive is known, and an uncommitted one never will be committed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use order_events::EventCodec;
-use rdkafka::ClientConfig;
-use rdkafka::message::OwnedMessage;
+use jiff::Timestamp;
+use order_events::{EventCodec, Place};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Message};
 use tokio::runtime::Handle;
+use tracing::info;
 
-use super::error::{NotApproved, RedriveError, Refusal};
 use super::examiner::{Approved, Examiner};
-use super::request::{RedriveRequest, Report, Selection};
-use super::transaction::{Topics, note};
+use super::request::{RedriveError, RedriveRequest, Refusal, Report, Selection};
+use crate::dead_letters::PARTITION;
+use crate::dead_letters::headers::{self, to_kafka};
 use crate::dead_letters::index::{BatchQuery, TrackedLetter};
+use crate::dead_letters::note::RedriveNote;
 use crate::dead_letters::one_at_a_time::OneAtATime;
 use crate::dead_letters::topic::{DeadLetterTopicError, Lookup};
+use crate::event::record;
 use crate::view::store::Store;
-use crate::writer::Writer;
+use crate::writer::{Failure, Writer};
 
-/// How many bytes of letters go into one transaction.
+/// The most bytes of letters in one transaction.
 const MAX_BYTES: usize = 32 << 20;
 
 /// Sends letters again, one request at a time; cheap to clone.
@@ -39,7 +43,7 @@ struct Inner {
 }
 
 impl Redriver {
-    /// Puts the parts together; opens nothing yet. Must be called inside of a runtime.
+    /// Opens nothing yet. Must be called inside of a runtime.
     pub(crate) fn new(
         writer: ClientConfig,
         lookup: Lookup,
@@ -53,7 +57,7 @@ impl Redriver {
         Self { inner, queue: OneAtATime::default() }
     }
 
-    /// Sends letters again, or tells why not.
+    /// Sends letters again.
     ///
     /// # Errors
     /// See [`RedriveError`]; nothing was sent, unless it says otherwise.
@@ -77,53 +81,154 @@ impl Inner {
         let Lookup { topic, index, .. } = &self.lookup;
         topic.catch_up(index)?;
         let (letters, remaining) = self.select(request)?;
-        let offsets: Vec<i64> = letters.iter().map(|found| found.letter.dlq_offset).collect();
+        let offsets: Vec<i64> = letters.iter().map(|tracked| tracked.letter.dlq_offset).collect();
         let mut records = topic.read(&offsets)?;
         let (mut approved, mut refused) = (Vec::new(), Vec::new());
-        for (found, offset) in letters.into_iter().zip(&offsets) {
-            match self.examine(found, records.remove(offset), request.force) {
+        for (letter, offset) in letters.into_iter().zip(&offsets) {
+            let examined = match records.remove(offset) {
+                Some(record) => self.examiner.examine(letter, record, request.force)?,
+                // Retention has deleted the record in the meantime.
+                None => Err(Refusal::NotFound),
+            };
+            match examined {
                 Ok(letter) => approved.push(letter),
-                Err(NotApproved::Refused(refusal)) => refused.push((*offset, refusal)),
-                Err(NotApproved::Undecided(error)) => return Err(error),
+                Err(refusal) => refused.push((*offset, refusal)),
             }
         }
         let redriven = match writer {
-            Some(writer) if !approved.is_empty() => self.topics().send(&writer, &approved, request)?,
-            _ => approved.iter().map(|approved| note(approved, approved.place, request)).collect(),
+            Some(writer) if !approved.is_empty() => self.send(&writer, &approved, request)?,
+            _ => approved.iter().map(|letter| note(letter, letter.place, request)).collect(),
         };
         let next = offsets.last().copied().filter(|_| remaining > 0);
         Ok(Report { redriven, refused, remaining, next })
     }
 
-    /// The letters that are meant, ascending; and how many more there are.
+    /// The letters of the request, ascending; and how many more match.
     fn select(&self, request: &RedriveRequest) -> Result<(Vec<TrackedLetter>, usize), DeadLetterTopicError> {
-        let portion = match &request.which {
+        let query = match &request.selection {
             Selection::One(offset) => {
-                let found = self.lookup.find_blocking(*offset)?;
-                return Ok((found.into_iter().collect(), 0));
+                let letter = self.lookup.find_blocking(*offset)?;
+                return Ok((letter.into_iter().collect(), 0));
             }
             Selection::Some { filter, after, limit } => BatchQuery {
                 filter,
                 after: *after,
                 only_new: !request.force,
                 limit: *limit,
-                bytes: MAX_BYTES,
+                max_bytes: MAX_BYTES,
             },
         };
-        Ok(self.lookup.index.oldest(portion))
+        Ok(self.lookup.index.oldest(query))
     }
 
-    /// The record of a letter may be gone meanwhile.
-    fn examine(
+    /// Sends the approved letters and their notes in one transaction.
+    fn send(
         &self,
-        found: TrackedLetter,
-        record: Option<OwnedMessage>,
-        force: bool,
-    ) -> Result<Approved, NotApproved> {
-        self.examiner.examine(found, record.ok_or(Refusal::NotFound)?, force)
+        writer: &Writer,
+        approved: &[Approved],
+        request: &RedriveRequest,
+    ) -> Result<Vec<RedriveNote>, RedriveError> {
+        let transactional = writer.is_transactional();
+        let not_begun = |(Failure::Aborted(error) | Failure::Unknown(error) | Failure::LeftBehind(error))| {
+            RedriveError::before_commit(error, transactional)
+        };
+        writer.begin().map_err(not_begun)?;
+        let notes = self.write(writer, approved, request).inspect_err(|_| writer.abort())?;
+        writer.commit(None).map_err(|failure| RedriveError::of_commit(failure, transactional))?;
+        for note in &notes {
+            let RedriveNote { dlq_offset, attempt, forced, partition, offset, .. } = note;
+            let (by, request_id) = (note.by.as_deref(), note.request_id.as_deref());
+            info!(dlq_offset, attempt, forced, partition, offset, by, request_id, "dead letter sent again");
+        }
+        Ok(notes)
     }
 
-    fn topics(&self) -> Topics<'_> {
-        Topics { events: &self.examiner.events_topic, dead_letters: self.lookup.topic.name() }
+    /// Writes the events first, since the notes say where they are.
+    fn write(
+        &self,
+        writer: &Writer,
+        approved: &[Approved],
+        request: &RedriveRequest,
+    ) -> Result<Vec<RedriveNote>, RedriveError> {
+        let transactional = writer.is_transactional();
+        let failed = |error| RedriveError::of_record(&error, transactional);
+        for (number, letter) in approved.iter().enumerate() {
+            self.send_event(writer, number, letter, request.force).map_err(failed)?;
+        }
+        let delivered = writer.delivered().map_err(failed)?;
+        let delivered: HashMap<usize, i64> =
+            delivered.into_iter().map(|(number, mark)| (number, mark.offset)).collect();
+        let mut notes = Vec::with_capacity(approved.len());
+        for (number, letter) in approved.iter().enumerate() {
+            let offset = offset(&delivered, number).ok_or_else(|| {
+                RedriveError::before_commit("Kafka did not tell where an event is now", transactional)
+            })?;
+            let note = note(letter, Place { offset, ..letter.place }, request);
+            self.send_note(writer, letter, &note)?;
+            notes.push(note);
+        }
+        Ok(notes)
+    }
+
+    fn send_event(
+        &self,
+        writer: &Writer,
+        number: usize,
+        approved: &Approved,
+        force: bool,
+    ) -> Result<(), KafkaError> {
+        let Approved { letter, record, place, attempt } = approved;
+        let origin = (!force).then(|| letter.origin.unwrap_or(*place));
+        let headers = headers::of_redriven(record::headers(record), *attempt, origin);
+        let headers = Some(to_kafka(&headers));
+        let (partition, topic) = (Some(place.partition), &self.examiner.events_topic);
+        writer.send(topic, partition, record.key(), record.payload(), headers, Some(number))
+    }
+
+    fn send_note(
+        &self,
+        writer: &Writer,
+        approved: &Approved,
+        note: &RedriveNote,
+    ) -> Result<(), RedriveError> {
+        let transactional = writer.is_transactional();
+        let value =
+            serde_json::to_vec(note).map_err(|error| RedriveError::before_commit(error, transactional))?;
+        let (key, headers) = (approved.record.key(), Some(to_kafka(&note.headers())));
+        let topic = self.lookup.topic.name();
+        let sent = writer.send(topic, Some(PARTITION), key, Some(&value), headers, None);
+        sent.map_err(|error| RedriveError::of_record(&error, transactional))
+    }
+}
+
+/// The offset of a delivered event. librdkafka does not know it if the broker had the record already when it was sent
+/// once more.
+fn offset(delivered: &HashMap<usize, i64>, number: usize) -> Option<i64> {
+    delivered.get(&number).copied().filter(|offset| *offset >= 0)
+}
+
+/// The note that a letter was sent again, to this place.
+fn note(approved: &Approved, Place { partition, offset }: Place, request: &RedriveRequest) -> RedriveNote {
+    RedriveNote {
+        dlq_offset: approved.letter.dlq_offset,
+        attempt: approved.attempt,
+        at: Timestamp::now().as_millisecond(),
+        by: request.by.clone(),
+        request_id: request.request_id.clone(),
+        forced: request.force,
+        partition,
+        offset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_place_is_made_up_for_an_event() {
+        // RD_KAFKA_OFFSET_INVALID
+        let delivered = HashMap::from([(0, 7), (1, -1001)]);
+        assert_eq!([0, 1, 2].map(|number| offset(&delivered, number)), [Some(7), None, None]);
     }
 }
