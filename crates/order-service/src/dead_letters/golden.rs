@@ -8,6 +8,7 @@ use super::category::Category;
 use super::headers::{header, of_redriven};
 use super::letter::DeadLetter;
 use super::note::RedriveNote;
+use super::sample;
 use super::stored_letter::StoredLetter;
 use crate::event::original::OriginalHeader;
 use crate::event::outcome::Rejection;
@@ -25,23 +26,19 @@ fn event() -> OrderEvent {
 
 fn letter(reason: Reason, detail: &str, value: Option<Vec<u8>>) -> DeadLetter {
     DeadLetter {
-        partition: 2,
         offset: 3_000_000_000,
-        timestamp: 1_700_000_000_000,
         key: Some(b"ORD-1003".to_vec()),
         value,
-        omitted: None,
         original_headers: vec![
             header("ce_id", b"u-1".to_vec()),
             OriginalHeader { name: "none".into(), value: None },
         ],
         rejection: Rejection::new(reason, detail),
-        retries: 0,
-        failed_at: 1_700_000_017_000,
+        ..sample::letter(reason)
     }
 }
 
-fn filed(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) -> StoredLetter {
+fn stored(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) -> StoredLetter {
     StoredLetter {
         dlq_offset,
         order_id: Some("ORD-1003".into()),
@@ -82,11 +79,11 @@ fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, StoredLetter)> {
         ..letter(Reason::InvalidEvent, "too large", None)
     };
     vec![
-        ("an update without its order", early, filed(0, Reason::UnknownOrder, "no CREATE", Some(event))),
+        ("an update without its order", early, stored(0, Reason::UnknownOrder, "no CREATE", Some(event))),
         (
             "no event, without a key",
             rubbish,
-            StoredLetter { order_id: None, ..filed(1, Reason::Undecodable, "é漢", Some(b"rubbish")) },
+            StoredLetter { order_id: None, ..stored(1, Reason::Undecodable, "é漢", Some(b"rubbish")) },
         ),
         (
             "one that was sent again twice",
@@ -96,24 +93,15 @@ fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, StoredLetter)> {
                 retry_count: 3,
                 attempts: 2,
                 origin: Some(Place { partition: 2, offset: 17 }),
-                ..filed(2, Reason::ProcessingFailed, "it failed", Some(event))
+                ..stored(2, Reason::ProcessingFailed, "it failed", Some(event))
             },
         ),
-        ("one that is too large", large, filed(3, Reason::InvalidEvent, "too large", None)),
+        ("one that is too large", large, stored(3, Reason::InvalidEvent, "too large", None)),
     ]
 }
 
 fn note_of_set_1() -> RedriveNote {
-    RedriveNote {
-        dlq_offset: 2,
-        attempt: 3,
-        at: 1_700_000_018_000,
-        by: Some("ada".into()),
-        request_id: None,
-        forced: true,
-        partition: 2,
-        offset: 3_000_000_007,
-    }
+    RedriveNote { attempt: 3, by: Some("ada".into()), forced: true, ..sample::note(2, 3_000_000_007) }
 }
 
 fn line(about: &str, key: Option<&[u8]>, value: Option<&[u8]>, headers: &impl Headers) -> Line {
@@ -132,14 +120,14 @@ async fn every_letter_of_set_1_is_read_and_sent_again_as_its_record_was() {
     });
     let lines = lines("1", "letters.jsonl", &today.collect::<Vec<_>>());
     assert_eq!(lines.len(), samples.len());
-    for ((line, offset), (about, letter, filed)) in lines.iter().zip(0..).zip(samples) {
+    for ((line, offset), (about, letter, stored)) in lines.iter().zip(0..).zip(samples) {
         let record = line.record("dlq", offset);
-        assert_eq!(StoredLetter::of(&record), filed, "{about}");
+        assert_eq!(StoredLetter::of(&record), stored, "{about}");
         assert_eq!(RedriveNote::of(&record), None, "{about}");
-        let again = of_redriven(record::original(&record).headers, 3, filed.origin);
+        let again = of_redriven(record::headers(&record), 3, stored.origin);
         let own = letter.original_headers.iter().filter(|header| !header.name.starts_with("dlq-redrive-"));
         let omitted = letter.omitted.map(|size| header("dlq-omitted", size.to_string().into()));
-        let origin = filed.origin.map(|place| header("dlq-redrive-origin", place.to_string().into()));
+        let origin = stored.origin.map(|place| header("dlq-redrive-origin", place.to_string().into()));
         let attempt = header("dlq-redrive-attempt", b"3".to_vec());
         let expected: Vec<_> = own.cloned().chain(omitted).chain([attempt]).chain(origin).collect();
         assert_eq!(again, expected, "{about}");

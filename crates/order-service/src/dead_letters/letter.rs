@@ -7,17 +7,17 @@ use crate::event::outcome::Rejection;
 use crate::event::record;
 use crate::event::state::HeldUpdate;
 
-/// The most bytes of its record that a letter may have. What is added must fit as well into the 4 MB of a record of the
-/// dead letter topic.
+/// The largest record that its letter copies. With the added headers it must fit into the 4 MB that a record of the dead
+/// letter topic may have.
 const MAX_ORIGINAL_BYTES: usize = 3_900_000;
 
-/// The most bytes of a key that is kept of a record that is too large, or that may be an order id.
+/// The longest key that the letter of a too large record keeps, and that can be an order id.
 pub(super) const MAX_KEY_BYTES: usize = 1024;
 
 /// A record that could not be processed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DeadLetter {
-    /// The partition of the events topic that it was in.
+    /// Its partition in the events topic.
     pub partition: i32,
     /// Its offset there.
     pub offset: i64,
@@ -27,20 +27,20 @@ pub(crate) struct DeadLetter {
     pub key: Option<Vec<u8>>,
     /// Its value, byte for byte; `None` for a tombstone.
     pub value: Option<Vec<u8>>,
-    /// How many bytes the record has, if it is too large: then the letter has neither its value nor its headers.
+    /// The size of the record in bytes, if it is too large: then the letter has neither its value nor its headers.
     pub omitted: Option<usize>,
     /// Its headers, in their order.
     pub original_headers: Vec<OriginalHeader>,
-    /// Why.
+    /// Why it failed.
     pub rejection: Rejection,
-    /// How often it was tried again before.
+    /// How often it was tried again before it was given up.
     pub retries: u32,
     /// When it was given up, in milliseconds since 1970.
     pub failed_at: i64,
 }
 
 impl DeadLetter {
-    /// Of a record as it was polled.
+    /// The letter of a record as it was polled.
     pub(crate) fn of_record<M: Message>(
         record: &M,
         rejection: Rejection,
@@ -68,7 +68,7 @@ impl DeadLetter {
         }
     }
 
-    /// Of an update that was held.
+    /// The letter of an update that was held.
     pub(crate) fn of_held(
         partition: i32,
         order_id: &str,

@@ -1,10 +1,16 @@
-//! Dead letters: records that could not be processed, with why, and with everything that is needed to send them
-//! again.
+//! Dead letters: the records that could not be processed, each with the reason and all that a redrive needs.
 //!
-//! The pipeline writes a [`DeadLetter`] in its batch's transaction. Every instance follows the dead letter topic
-//! ([`follow`]) into an [`Index`] that answers `/dlq`; a [`Redriver`] sends letters back to the events topic.
+//! | what | files |
+//! |---|---|
+//! | a letter as the pipeline writes it | `letter.rs`, `headers.rs`, `category.rs` |
+//! | a letter as it is read back, and the note of a redrive | `stored_letter.rs`, `note.rs`, `record.rs` (either of them) |
+//! | reading the topic: everything, one letter, a range | `topic/` (`follower.rs`, `lookup.rs`, `source.rs`) |
+//! | the letters in memory, which `/dlq` shows | `index/` |
+//! | sending letters again, each of them once | `redrive/`, `one_at_a_time.rs` |
+//! | `DLQ_LIMIT`, which stops a partition | `limit.rs`, `gate.rs` |
 
 mod category;
+mod gate;
 #[cfg(test)]
 mod golden;
 mod headers;
@@ -13,18 +19,22 @@ mod letter;
 mod limit;
 mod note;
 mod one_at_a_time;
+mod record;
 mod redrive;
+#[cfg(test)]
+mod sample;
 mod stored_letter;
 mod topic;
 
 pub(crate) use self::category::Category;
+pub(crate) use self::gate::{Change, Gate, PROBE};
 pub(crate) use self::index::{Filter, Index, Stats, TrackedLetter};
 pub(crate) use self::letter::DeadLetter;
-pub(crate) use self::limit::{Change, Gate, Limit, PROBE, Tally, counts};
+pub(crate) use self::limit::{Limit, Tally, counts};
 pub(crate) use self::note::RedriveNote;
 pub(crate) use self::redrive::{RedriveError, RedriveRequest, Redriver, Refusal, Report, Selection};
 pub(crate) use self::topic::{DeadLetterTopic, DeadLetterTopicError, Lookup, follow};
 
-/// The partition that holds the letters, and the notes of those that were sent again; a topic that somebody made
-/// with more partitions has the others empty. An offset is enough to name a letter.
+/// The partition of all letters and notes, so that an offset is enough to name a letter. If the topic was made with
+/// more partitions, the others stay empty.
 pub(crate) const PARTITION: i32 = 0;

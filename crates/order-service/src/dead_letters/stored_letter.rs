@@ -12,34 +12,34 @@ use super::letter::MAX_KEY_BYTES;
 use crate::event::outcome::shortened;
 use crate::event::record;
 
-/// A letter as it is kept in memory. What other programs wrote into the topic may lack anything.
+/// A letter in memory. Anything may be missing in one that another program has written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredLetter {
-    /// Its offset in the dead letter topic, which names it.
+    /// Its offset in the dead letter topic: its name.
     pub dlq_offset: i64,
     /// The record's key, if it is text and not longer than any id.
     pub order_id: Option<CompactString>,
     /// Why it failed.
     pub reason: Option<Reason>,
-    /// How such failures are met.
+    /// How the failure is met.
     pub category: Option<Category>,
-    /// Why, for people.
+    /// Why it failed, for people.
     pub message: Box<str>,
     /// How often it was tried again before it was given up.
     pub retry_count: u32,
     /// When it was given up, in milliseconds since 1970.
     pub failed_at: i64,
-    /// The topic that the record was in.
+    /// The topic of the original record.
     pub topic: Option<Arc<str>>,
-    /// Its partition there.
+    /// The partition of the original record.
     pub partition: Option<i32>,
-    /// Its offset there.
+    /// The offset of the original record.
     pub offset: Option<i64>,
-    /// The record's value.
+    /// The value of the original record.
     pub value: Option<Box<[u8]>>,
-    /// How often its event was sent again before it became this letter.
+    /// How often its event had been sent again before.
     pub attempts: u32,
-    /// Where the event was before it was sent again for the first time.
+    /// The place of the event before its first redrive.
     pub origin: Option<Place>,
 }
 
@@ -68,7 +68,7 @@ impl StoredLetter {
         }
     }
 
-    /// Where its record is in the events topic.
+    /// The place of the original record.
     pub fn place(&self) -> Option<Place> {
         Some(Place { partition: self.partition?, offset: self.offset? })
     }

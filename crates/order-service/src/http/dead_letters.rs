@@ -61,7 +61,7 @@ pub(super) async fn dead_letters(
     Ok(Json(DeadLetterPage::new(found, letters, limit, offset)))
 }
 
-/// Which letters a client asks for.
+/// The query of a page.
 struct ListQuery {
     filter: Filter,
     offset: usize,
@@ -97,7 +97,7 @@ pub(super) fn parse_offset(text: &str) -> Result<i64, Fault> {
     parse_whole_number(text, 0..).map_err(|detail| Fault::path("dlq_offset", detail))
 }
 
-/// How long a letter waits for the schema of its event.
+/// The longest time that the answer waits for the schema of the letter's event.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One dead letter, also when it is not in memory any more.
@@ -120,7 +120,7 @@ pub(super) async fn dead_letter(
     let found = letters.lookup.find(dlq_offset).await.map_err(error::letter_unreadable)?;
     let found = found.ok_or_else(|| error::unknown_dead_letter(dlq_offset))?;
     if let Err(DecodeError::SchemaNeeded(id)) = letters.events.decode(found.letter.value.as_deref()) {
-        // If it cannot be had, or not soon, the letter is shown without its event.
+        // Without the schema, the letter is shown without its event.
         let _ = tokio::time::timeout(SCHEMA_PATIENCE, letters.events.fetch_schema(id)).await;
     }
     Ok(Json(DeadLetterView::alone(found, letters)))

@@ -1,4 +1,4 @@
-//! Keeps the index current: reads the dead letter topic from its beginning, and goes on.
+//! Keeps the index current: reads the dead letter topic from its beginning, and then whatever is added.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use tracing::{debug, info, warn};
 use super::source::{DeadLetterTopic, DeadLetterTopicError};
 use crate::dead_letters::index::Index;
 
-/// How soon a stop is noticed.
+/// The longest time until a stop is noticed.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Follows the topic until `stop`; blocks. Brokers that are away are waited for.
+/// Follows the topic until `stop`; blocks. Waits for brokers that do not answer.
 ///
 /// # Errors
 /// librdkafka refuses the settings, or Kafka does not let this service read the topic.

@@ -1,4 +1,5 @@
-//! The dead letter topic as it is read.
+//! Reads the dead letter topic: `follower.rs` everything into the index, `lookup.rs` one letter that is not in the index,
+//! `source.rs` the records that they and the redriver ask for.
 
 mod follower;
 mod lookup;
