@@ -4,7 +4,7 @@ use order_events::config::{KafkaConfig, PropertyError, topic_name};
 use thiserror::Error;
 
 use crate::clients::Clients;
-use crate::dead_letters::Source;
+use crate::dead_letters::DeadLetterTopic;
 use crate::settings::{Settings, TopicNames};
 
 /// Why settings that are good one by one are no good together.
@@ -69,7 +69,7 @@ pub struct Config {
     /// The configurations of the pipeline's clients.
     pub clients: Clients,
     /// Reads the dead letter topic.
-    pub dead_letter_source: Source,
+    pub dead_letter_topic: DeadLetterTopic,
 }
 
 impl Config {
@@ -85,10 +85,11 @@ impl Config {
         check_topics(&settings)?;
         let kafka = KafkaConfig::new(&settings.kafka, environment)?;
         let clients = Clients::new(&kafka, &settings.consumer_group_id, &settings.pipeline)?;
-        let dead_letter_source = Source::new(&kafka, &settings.consumer_group_id, &settings.dlq_topic)?;
+        let dead_letter_topic =
+            DeadLetterTopic::new(&kafka, &settings.consumer_group_id, &settings.dlq_topic)?;
         // There are no other writes than redrives.
         let admin_token = settings.dead_letters.admin_token.clone();
         settings.service.http.api_token = admin_token.or(settings.service.http.api_token);
-        Ok(Self { settings, kafka, clients, dead_letter_source })
+        Ok(Self { settings, kafka, clients, dead_letter_topic })
     }
 }

@@ -39,7 +39,7 @@ use tracing::info;
 
 use crate::changelog::ChangelogCodec;
 use crate::config::Config;
-use crate::dead_letters::SourceError;
+use crate::dead_letters::DeadLetterTopicError;
 use crate::http::state::{AppState, Letters, LettersCell};
 use crate::metrics::EventMetrics;
 use crate::pipeline::{Pipeline, PipelineError};
@@ -60,7 +60,7 @@ pub enum RunError {
     Pipeline(#[from] PipelineError),
     /// The dead letters cannot be read, for good.
     #[error(transparent)]
-    DeadLetters(#[from] SourceError),
+    DeadLetters(#[from] DeadLetterTopicError),
     /// The system gives no thread.
     #[error("no thread for the pipeline: {0}")]
     Thread(std::io::Error),
@@ -146,9 +146,9 @@ async fn process(
         runtime: Handle::current(),
         stop: stop.clone(),
     };
-    let (source, follower_stop) = (config.dead_letter_source.clone(), stop.clone());
+    let (topic, follower_stop) = (config.dead_letter_topic.clone(), stop.clone());
     let follower = async {
-        let followed = spawn_blocking(move || dead_letters::follow(&source, &index, &follower_stop)).await;
+        let followed = spawn_blocking(move || dead_letters::follow(&topic, &index, &follower_stop)).await;
         stop.cancel();
         followed
     };

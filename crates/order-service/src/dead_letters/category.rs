@@ -1,4 +1,4 @@
-//! What a failure means for the record that it happened to.
+//! How a failure is met.
 
 use order_events::Reason;
 use serde::Serialize;
@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Category {
-    /// Trying again would not help: a dead letter at once.
+    /// A dead letter at once: trying again would not help.
     NoRetryDlq,
-    /// It may pass: tried again a few times, then a dead letter.
+    /// A dead letter after a few retries: the failure may pass.
     RetryThenDlq,
     /// It is not the record's fault, as when the registry or a broker is away: tried again until it works, and
     /// never a dead letter.

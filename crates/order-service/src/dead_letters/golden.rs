@@ -4,8 +4,12 @@ use order_events::{OrderEvent, Payload, Place, Reason, UpdateOrderPayload};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
+use super::category::Category;
 use super::headers::{header, of_redriven};
-use super::{Category, DeadLetter, Filed, Redrive};
+use super::letter::DeadLetter;
+use super::note::RedriveNote;
+use super::sample;
+use super::stored_letter::StoredLetter;
 use crate::event::original::OriginalHeader;
 use crate::event::outcome::Rejection;
 use crate::event::record;
@@ -22,24 +26,20 @@ fn event() -> OrderEvent {
 
 fn letter(reason: Reason, detail: &str, value: Option<Vec<u8>>) -> DeadLetter {
     DeadLetter {
-        partition: 2,
         offset: 3_000_000_000,
-        timestamp: 1_700_000_000_000,
         key: Some(b"ORD-1003".to_vec()),
         value,
-        omitted: None,
         original_headers: vec![
             header("ce_id", b"u-1".to_vec()),
             OriginalHeader { name: "none".into(), value: None },
         ],
         rejection: Rejection::new(reason, detail),
-        retries: 0,
-        failed_at: 1_700_000_017_000,
+        ..sample::letter(reason)
     }
 }
 
-fn filed(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) -> Filed {
-    Filed {
+fn stored(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) -> StoredLetter {
+    StoredLetter {
         dlq_offset,
         order_id: Some("ORD-1003".into()),
         reason: Some(reason),
@@ -57,7 +57,7 @@ fn filed(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) -
 }
 
 /// What was written, and what must be read.
-fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, Filed)> {
+fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, StoredLetter)> {
     let early = letter(Reason::UnknownOrder, "no CREATE", Some(event.to_vec()));
     let rubbish = DeadLetter {
         key: None,
@@ -79,38 +79,29 @@ fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, Filed)> {
         ..letter(Reason::InvalidEvent, "too large", None)
     };
     vec![
-        ("an update without its order", early, filed(0, Reason::UnknownOrder, "no CREATE", Some(event))),
+        ("an update without its order", early, stored(0, Reason::UnknownOrder, "no CREATE", Some(event))),
         (
             "no event, without a key",
             rubbish,
-            Filed { order_id: None, ..filed(1, Reason::Undecodable, "é漢", Some(b"rubbish")) },
+            StoredLetter { order_id: None, ..stored(1, Reason::Undecodable, "é漢", Some(b"rubbish")) },
         ),
         (
             "one that was sent again twice",
             failed,
-            Filed {
+            StoredLetter {
                 category: Some(Category::RetryThenDlq),
                 retry_count: 3,
                 attempts: 2,
                 origin: Some(Place { partition: 2, offset: 17 }),
-                ..filed(2, Reason::ProcessingFailed, "it failed", Some(event))
+                ..stored(2, Reason::ProcessingFailed, "it failed", Some(event))
             },
         ),
-        ("one that is too large", large, filed(3, Reason::InvalidEvent, "too large", None)),
+        ("one that is too large", large, stored(3, Reason::InvalidEvent, "too large", None)),
     ]
 }
 
-fn note_of_set_1() -> Redrive {
-    Redrive {
-        dlq_offset: 2,
-        attempt: 3,
-        at: 1_700_000_018_000,
-        by: Some("ada".into()),
-        request_id: None,
-        forced: true,
-        partition: 2,
-        offset: 3_000_000_007,
-    }
+fn note_of_set_1() -> RedriveNote {
+    RedriveNote { attempt: 3, by: Some("ada".into()), forced: true, ..sample::note(2, 3_000_000_007) }
 }
 
 fn line(about: &str, key: Option<&[u8]>, value: Option<&[u8]>, headers: &impl Headers) -> Line {
@@ -129,14 +120,14 @@ fn every_letter_of_set_1_is_read_and_sent_again_as_its_record_was() {
     });
     let lines = lines("1", "letters.jsonl", &today.collect::<Vec<_>>());
     assert_eq!(lines.len(), samples.len());
-    for ((line, offset), (about, letter, filed)) in lines.iter().zip(0..).zip(samples) {
+    for ((line, offset), (about, letter, stored)) in lines.iter().zip(0..).zip(samples) {
         let record = line.record("dlq", offset);
-        assert_eq!(Filed::of(&record), filed, "{about}");
-        assert_eq!(Redrive::of(&record), None, "{about}");
-        let again = of_redriven(record::original(&record).headers, 3, filed.origin);
+        assert_eq!(StoredLetter::of(&record), stored, "{about}");
+        assert_eq!(RedriveNote::of(&record), None, "{about}");
+        let again = of_redriven(record::headers(&record), 3, stored.origin);
         let own = letter.original_headers.iter().filter(|header| !header.name.starts_with("dlq-redrive-"));
         let omitted = letter.omitted.map(|size| header("dlq-omitted", size.to_string().into()));
-        let origin = filed.origin.map(|place| header("dlq-redrive-origin", place.to_string().into()));
+        let origin = stored.origin.map(|place| header("dlq-redrive-origin", place.to_string().into()));
         let attempt = header("dlq-redrive-attempt", b"3".to_vec());
         let expected: Vec<_> = own.cloned().chain(omitted).chain([attempt]).chain(origin).collect();
         assert_eq!(again, expected, "{about}");
@@ -151,9 +142,9 @@ fn every_letter_of_set_1_is_read_and_sent_again_as_its_record_was() {
 fn the_note_of_set_1_is_read() {
     let note = note_of_set_1();
     let value = serde_json::to_vec(&note).unwrap();
-    let headers = super::letter::to_kafka(&note.headers());
+    let headers = super::headers::to_kafka(&note.headers());
     let today = line("a redrive", Some(b"ORD-1003"), Some(&value), &headers);
     let lines = lines("1", "notes.jsonl", &[today]);
     let [line] = lines.as_slice() else { panic!("one note") };
-    assert_eq!(Redrive::of(&line.record("dlq", 9)), Some(note));
+    assert_eq!(RedriveNote::of(&line.record("dlq", 9)), Some(note));
 }

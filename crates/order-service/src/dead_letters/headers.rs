@@ -1,17 +1,18 @@
 //! The headers of a dead letter.
 //!
-//! A letter carries the record's own headers, in their order, and behind them what is known of the failure, under
-//! the names that existing tools look for: those of Spring for Apache Kafka's [`DeadLetterPublishingRecoverer`],
-//! where numbers are big-endian bytes, those of Kafka Connect's error reporter ([KIP-298]), where they are text,
-//! and our own, text.
+//! A letter has the record's own headers, in their order, and behind them headers about the failure. Existing tools
+//! show these, since they have the names of Spring for Apache Kafka's [`DeadLetterPublishingRecoverer`] (numbers are
+//! big-endian bytes) and of Kafka Connect's error reporter ([KIP-298], numbers are text). Our own are text.
 //!
 //! [`DeadLetterPublishingRecoverer`]: https://docs.spring.io/spring-kafka/reference/kafka/annotation-error-handling.html
 //! [KIP-298]: https://cwiki.apache.org/confluence/display/KAFKA/KIP-298
 
 use jiff::Timestamp;
 use order_events::Place;
+use rdkafka::message::{Header, OwnedHeaders};
 
-use super::{Category, DeadLetter};
+use super::category::Category;
+use super::letter::DeadLetter;
 use crate::event::original::OriginalHeader;
 use crate::event::redrive_origin;
 
@@ -31,7 +32,7 @@ pub(super) const RETRY_COUNT: &str = "dlq-retry-count";
 pub(super) const FAILED_AT: &str = "dlq-failed-at";
 const CONSUMER_GROUP: &str = "dlq-consumer-group";
 
-/// What a letter adds to its record's headers, in this order.
+/// The headers that a letter adds to those of its record, in this order.
 const ADDED: [&str; 15] = [
     SPRING_TOPIC,
     SPRING_PARTITION,
@@ -50,17 +51,35 @@ const ADDED: [&str; 15] = [
     CONSUMER_GROUP,
 ];
 
-/// How many bytes the record has, which is too large for its letter: the letter has neither its value nor its headers;
-/// text.
+/// The size in bytes of a record that is too large for its letter, which has neither its value nor its headers; text.
 const OMITTED: &str = "dlq-omitted";
 
-/// How often the event of a record was sent again; text. Only records that were have it.
+/// On a record that a redrive has written: how often its event was sent again; text.
 pub(super) const ATTEMPT: &str = "dlq-redrive-attempt";
 
 /// On a note in the dead letter topic: the offset of the letter that was sent again; text.
 pub(super) const REDRIVE_OF: &str = "dlq-redrive-of";
 
-/// The headers of a letter: the record's own, and those that tell of its failure.
+impl DeadLetter {
+    /// Whether a redrive has written its record.
+    pub(super) fn was_sent_again(&self) -> bool {
+        self.original_headers.iter().any(|header| header.name == ATTEMPT)
+    }
+
+    /// All headers of the letter, as librdkafka takes them.
+    pub(crate) fn headers(&self, topic: &str, group: &str) -> OwnedHeaders {
+        to_kafka(&of_letter(self, topic, group))
+    }
+}
+
+/// Headers as librdkafka takes them.
+pub(super) fn to_kafka(headers: &[OriginalHeader]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, header| {
+        all.insert(Header { key: &header.name, value: header.value.as_deref() })
+    })
+}
+
+/// All headers of a letter: the record's own, and those about its failure.
 pub(super) fn of_letter(letter: &DeadLetter, topic: &str, group: &str) -> Vec<OriginalHeader> {
     let category = Category::of(letter.rejection.reason);
     let added: [Vec<u8>; ADDED.len()] = [
@@ -85,7 +104,8 @@ pub(super) fn of_letter(letter: &DeadLetter, topic: &str, group: &str) -> Vec<Or
     letter.original_headers.iter().cloned().chain(omitted).chain(added).collect()
 }
 
-/// The headers with which a letter's record is sent again: its own, without what letters and redrives added.
+/// The headers of a redriven record: its own, without those that letters and earlier redrives added, and with those of
+/// this redrive.
 pub(super) fn of_redriven(
     mut letter: Vec<OriginalHeader>,
     attempt: u32,
@@ -104,10 +124,10 @@ pub(super) fn of_redriven(
     letter
 }
 
-/// The headers of a record that was read back.
-pub(super) struct Read<'a>(pub &'a [OriginalHeader]);
+/// The headers of a letter or note that was read back.
+pub(super) struct LetterHeaders<'a>(pub &'a [OriginalHeader]);
 
-impl Read<'_> {
+impl LetterHeaders<'_> {
     fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().rfind(|header| header.name == name)?.value.as_deref()
     }
@@ -122,29 +142,29 @@ impl Read<'_> {
         self.text(name)?.parse().ok()
     }
 
-    /// The topic that the record was in; as ours, Spring's and Connect's letters tell it.
+    /// The topic of the original record; our letters, Spring's and Connect's have it.
     pub(super) fn topic(&self) -> Option<&str> {
         self.text(SPRING_TOPIC).or_else(|| self.text(CONNECT_TOPIC))
     }
 
-    /// Its partition there.
+    /// The partition of the original record.
     pub(super) fn partition(&self) -> Option<i32> {
         let spring = self.bytes(SPRING_PARTITION).and_then(|bytes| bytes.try_into().ok());
         spring.map(i32::from_be_bytes).or_else(|| self.number(CONNECT_PARTITION))
     }
 
-    /// Its offset there.
+    /// The offset of the original record.
     pub(super) fn offset(&self) -> Option<i64> {
         let spring = self.bytes(SPRING_OFFSET).and_then(|bytes| bytes.try_into().ok());
         spring.map(i64::from_be_bytes).or_else(|| self.number(CONNECT_OFFSET))
     }
 
-    /// What went wrong.
+    /// What was wrong.
     pub(super) fn message(&self) -> Option<&str> {
         self.text(SPRING_MESSAGE).or_else(|| self.text(CONNECT_MESSAGE))
     }
 
-    /// When, in milliseconds since 1970.
+    /// When the record was given up, in milliseconds since 1970.
     pub(super) fn failed_at(&self) -> Option<i64> {
         Some(self.text(FAILED_AT)?.parse::<Timestamp>().ok()?.as_millisecond())
     }
@@ -155,6 +175,7 @@ impl Read<'_> {
     }
 }
 
+/// A header with a value.
 pub(super) fn header(name: &str, value: Vec<u8>) -> OriginalHeader {
     OriginalHeader { name: name.to_owned(), value: Some(value) }
 }
@@ -169,21 +190,10 @@ mod tests {
     use order_events::Reason;
 
     use super::*;
-    use crate::event::outcome::Rejection;
+    use crate::dead_letters::sample;
 
     fn letter(original_headers: Vec<OriginalHeader>) -> DeadLetter {
-        DeadLetter {
-            partition: 2,
-            offset: 258,
-            timestamp: 1_700_000_000_000,
-            key: None,
-            value: None,
-            omitted: None,
-            original_headers,
-            rejection: Rejection::new(Reason::ProcessingFailed, "why"),
-            retries: 3,
-            failed_at: 1_700_000_017_000,
-        }
+        DeadLetter { original_headers, retries: 3, ..sample::letter(Reason::ProcessingFailed) }
     }
 
     #[test]
@@ -228,7 +238,7 @@ mod tests {
         assert_eq!(first, [own.clone(), marks(b"1", b"2:258")].concat());
         // Dead again, and sent again.
         let read = of_letter(&letter(first), "t", "g");
-        assert_eq!(Read(&read).origin(), Some(Place { partition: 2, offset: 258 }));
+        assert_eq!(LetterHeaders(&read).origin(), Some(Place { partition: 2, offset: 258 }));
         let second = of_redriven(read, 2, None);
         assert_eq!(second, [own, vec![header(ATTEMPT, b"2".to_vec())]].concat());
     }
@@ -237,10 +247,13 @@ mod tests {
     fn letters_of_other_tools_are_understood() {
         let spring =
             [header(SPRING_PARTITION, vec![0, 0, 0, 1]), header(SPRING_OFFSET, 7_i64.to_be_bytes().into())];
-        assert_eq!((Read(&spring).partition(), Read(&spring).offset()), (Some(1), Some(7)));
+        assert_eq!((LetterHeaders(&spring).partition(), LetterHeaders(&spring).offset()), (Some(1), Some(7)));
         let connect = [header(CONNECT_PARTITION, b"1".to_vec()), header(CONNECT_OFFSET, b"7".to_vec())];
-        assert_eq!((Read(&connect).partition(), Read(&connect).offset()), (Some(1), Some(7)));
+        assert_eq!(
+            (LetterHeaders(&connect).partition(), LetterHeaders(&connect).offset()),
+            (Some(1), Some(7))
+        );
         let odd = [header(SPRING_PARTITION, vec![1]), header(CONNECT_OFFSET, b"x".to_vec())];
-        assert_eq!((Read(&odd).partition(), Read(&odd).offset()), (None, None));
+        assert_eq!((LetterHeaders(&odd).partition(), LetterHeaders(&odd).offset()), (None, None));
     }
 }

@@ -1,34 +1,42 @@
-//! Dead letters: records that could not be processed, with why, and with everything that is needed to send them
-//! again.
+//! Dead letters: the records that could not be processed, each with the reason and all that a redrive needs.
 //!
-//! The pipeline writes a [`DeadLetter`] in its batch's transaction. Every instance follows the dead letter topic
-//! ([`follow`]) into an [`Index`] that answers `/dlq`; a [`Redriver`] sends letters back to the events topic.
+//! | what | files |
+//! |---|---|
+//! | a letter as the pipeline writes it | `letter.rs`, `headers.rs`, `category.rs` |
+//! | a letter as it is read back, and the note of a redrive | `stored_letter.rs`, `note.rs`, `record.rs` (either of them) |
+//! | reading the topic: everything, one letter, a range | `topic/` (`follower.rs`, `lookup.rs`, `source.rs`) |
+//! | the letters in memory, which `/dlq` shows | `index/` |
+//! | sending letters again, each of them once | `redrive/`, `one_at_a_time.rs` |
+//! | `DLQ_LIMIT`, which stops a partition | `limit.rs`, `gate.rs` |
 
 mod category;
-mod follower;
-mod forgotten_notes;
+mod gate;
 #[cfg(test)]
 mod golden;
 mod headers;
 mod index;
 mod letter;
 mod limit;
-mod lookup;
+mod note;
 mod one_at_a_time;
+mod record;
 mod redrive;
-mod redriver;
-mod source;
+#[cfg(test)]
+mod sample;
+mod stored_letter;
+mod topic;
 
 pub(crate) use self::category::Category;
-pub(crate) use self::follower::follow;
-pub(crate) use self::index::{Filter, Found, Index, Stats};
-pub(crate) use self::letter::{DeadLetter, Filed};
-pub(crate) use self::limit::{Change, Gate, Limit, PROBE, Stop, Tally, counts};
-pub(crate) use self::lookup::Lookup;
-pub(crate) use self::redrive::Redrive;
-pub(crate) use self::redriver::{Examiner, RedriveError, RedriveRequest, Redriver, Refusal, Report, Which};
-pub(crate) use self::source::{Source, SourceError};
+pub(crate) use self::gate::{Change, Gate, PROBE, Stop};
+pub(crate) use self::index::{Filter, Index, Stats, TrackedLetter};
+pub(crate) use self::letter::DeadLetter;
+pub(crate) use self::limit::{Limit, Tally, counts};
+pub(crate) use self::note::RedriveNote;
+pub(crate) use self::redrive::{
+    Examiner, RedriveError, RedriveRequest, Redriver, Refusal, Report, Selection,
+};
+pub(crate) use self::topic::{DeadLetterTopic, DeadLetterTopicError, Lookup, follow};
 
-/// The partition that holds the letters, and the notes of those that were sent again; a topic that somebody made
-/// with more partitions has the others empty. An offset is enough to name a letter.
+/// The partition of all letters and notes, so that an offset is enough to name a letter. If the topic was made with
+/// more partitions, the others stay empty.
 pub(crate) const PARTITION: i32 = 0;

@@ -1,4 +1,4 @@
-//! Blocking work of which only one goes on at a time.
+//! Blocking work, one piece at a time.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use tokio::task::{JoinError, spawn_blocking};
 pub(super) struct OneAtATime(Arc<Mutex<()>>);
 
 impl OneAtATime {
-    /// Waits for its turn, then does the work. Who stops waiting before leaves the queue. Who stops after that cannot
-    /// stop the work, so it is the work that holds the turn.
+    /// Waits for its turn, then does the work. A caller that is dropped while it waits leaves the queue. Work that has
+    /// begun cannot be stopped: it keeps the turn to its end, even if its caller is dropped.
     ///
     /// # Errors
     /// The work panicked.

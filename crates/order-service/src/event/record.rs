@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use order_events::codec::{DecodeError, SchemaId, Undecodable};
-use order_events::{EventCodec, OrderEvent, Place, Position, Reason, headers};
+use order_events::{EventCodec, OrderEvent, Place, Position, Reason};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
@@ -43,7 +43,7 @@ pub(crate) fn read<'a, M: Message>(
     event.validate(record.key()).map_err(|error| Unreadable::Rejected(invalid(error.to_string())))?;
     check_size(record.payload(), &event, codec).map_err(Unreadable::Rejected)?;
     let of_headers = readable(|| {
-        let key = EventKey::of(&headers::event_id(record.headers(), || position(record)));
+        let key = EventKey::of(&order_events::headers::event_id(record.headers(), || position(record)));
         (key, record.headers().and_then(redrive_origin::of))
     });
     let (key, redriven_from) =
@@ -52,8 +52,8 @@ pub(crate) fn read<'a, M: Message>(
     let redriven_from = redriven_from
         .filter(|place| place.partition == record.partition() && place.offset < record.offset())
         .map(|place| place.offset);
-    let timestamp = record.timestamp().to_millis().unwrap_or(-1);
-    Ok(Incoming { event, key, offset: record.offset(), timestamp, redriven_from, may_wait, original })
+    let (offset, timestamp) = (record.offset(), timestamp(record));
+    Ok(Incoming { event, key, offset, timestamp, redriven_from, may_wait, original })
 }
 
 /// Whether what becomes of an event can be written. What another program's schema says in few bytes may take many in
@@ -96,21 +96,28 @@ pub(crate) fn position<M: Message>(record: &M) -> Position {
     Position { topic: record.topic().to_owned(), place }
 }
 
-/// Copies a record, but for headers whose names are not UTF-8.
+/// When a record was made, in milliseconds since 1970; -1 if it does not say.
+pub(crate) fn timestamp<M: Message>(record: &M) -> i64 {
+    record.timestamp().to_millis().unwrap_or(-1)
+}
+
+/// Copies a record, without the headers whose names are not UTF-8.
 pub(crate) fn original<M: Message>(record: &M) -> OriginalRecord {
-    let mut copied = Vec::new();
-    if let Some(headers) = record.headers() {
-        let header = |at| {
-            let header = headers.get(at);
-            OriginalHeader { name: header.key.to_owned(), value: header.value.map(<[u8]>::to_vec) }
-        };
-        copied.extend((0..headers.count()).filter_map(|at| readable(|| header(at))));
-    }
     OriginalRecord {
         value: record.payload().unwrap_or_default().to_vec(),
-        timestamp: record.timestamp().to_millis().unwrap_or(-1),
-        headers: copied,
+        timestamp: timestamp(record),
+        headers: headers(record),
     }
+}
+
+/// Copies the headers of a record, without those whose names are not UTF-8.
+pub(crate) fn headers<M: Message>(record: &M) -> Vec<OriginalHeader> {
+    let Some(headers) = record.headers() else { return Vec::new() };
+    let header = |at| {
+        let header = headers.get(at);
+        OriginalHeader { name: header.key.to_owned(), value: header.value.map(<[u8]>::to_vec) }
+    };
+    (0..headers.count()).filter_map(|at| readable(|| header(at))).collect()
 }
 
 /// What cannot be decoded, as a rejection.

@@ -132,7 +132,7 @@ fn redrive_note_headers() -> Value {
     }})
 }
 
-/// See `dead_letters::Redrive`.
+/// See `dead_letters::RedriveNote`.
 fn redrive_note() -> Value {
     let number = |description: &str| json!({ "type": "integer", "description": description });
     json!({ "type": "object", "properties": {

@@ -11,7 +11,7 @@ use order_events::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::dead_letters::{self, Category, Found, Redrive};
+use crate::dead_letters::{self, Category, RedriveNote, TrackedLetter};
 use crate::http::state::Letters;
 use crate::view::processed::Known;
 
@@ -25,8 +25,7 @@ const MAX_VALUES_OF_PAGE: usize = 4 << 20;
 const UNKNOWN: &str = "UNKNOWN";
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = DeadLetterStats)]
-pub(super) struct Stats {
+pub(super) struct DeadLetterStats {
     total_messages: u64,
     /// How many of them a page can show.
     in_memory: usize,
@@ -38,7 +37,7 @@ pub(super) struct Stats {
     topic: String,
 }
 
-impl Stats {
+impl DeadLetterStats {
     pub(super) fn new(stats: dead_letters::Stats, topic: &str) -> Self {
         let named = |counts: BTreeMap<Option<&'static str>, u64>| {
             counts.into_iter().map(|(name, count)| (name.unwrap_or(UNKNOWN), count)).collect()
@@ -55,24 +54,23 @@ impl Stats {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = DeadLetterPage)]
-pub(super) struct Page {
-    messages: Vec<Message>,
+pub(super) struct DeadLetterPage {
+    messages: Vec<DeadLetterView>,
     count: usize,
     limit: usize,
     offset: usize,
 }
 
-impl Page {
-    pub(super) fn new(found: Vec<Found>, letters: &Letters, limit: usize, offset: usize) -> Self {
+impl DeadLetterPage {
+    pub(super) fn new(found: Vec<TrackedLetter>, letters: &Letters, limit: usize, offset: usize) -> Self {
         let mut left = MAX_VALUES_OF_PAGE;
-        let message = |found: Found| {
+        let message = |found: TrackedLetter| {
             let size = found.letter.value.as_ref().map_or(0, |value| value.len());
             let is_shown = size <= MAX_VALUE_IN_PAGE.min(left);
             left -= if is_shown { size } else { 0 };
-            Message::new(found, letters, is_shown)
+            DeadLetterView::new(found, letters, is_shown)
         };
-        let messages: Vec<Message> = found.into_iter().map(message).collect();
+        let messages: Vec<DeadLetterView> = found.into_iter().map(message).collect();
         Self { count: messages.len(), messages, limit, offset }
     }
 }
@@ -80,7 +78,7 @@ impl Page {
 /// One letter, as clients see it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetter)]
-pub(super) struct Message {
+pub(super) struct DeadLetterView {
     #[serde(rename = "orderId")]
     order_id: Option<String>,
     error_category: Option<Category>,
@@ -150,14 +148,14 @@ pub(super) struct RedriveView {
     dead_again: Option<i64>,
 }
 
-impl Message {
+impl DeadLetterView {
     /// A letter alone, with its value whatever the size.
-    pub(super) fn alone(found: Found, letters: &Letters) -> Self {
+    pub(super) fn alone(found: TrackedLetter, letters: &Letters) -> Self {
         Self::new(found, letters, true)
     }
 
-    fn new(found: Found, letters: &Letters, with_value: bool) -> Self {
-        let Found { letter, redrive, dead_again } = found;
+    fn new(found: TrackedLetter, letters: &Letters, with_value: bool) -> Self {
+        let TrackedLetter { letter, redrive, dead_again } = found;
         let value = letter.value.as_deref().filter(|_| with_value);
         Self {
             order_id: letter.order_id.as_ref().map(ToString::to_string),
@@ -178,7 +176,7 @@ impl Message {
 }
 
 impl RedriveView {
-    fn new(redrive: &Redrive, dead_again: Option<i64>, letters: &Letters) -> Self {
+    fn new(redrive: &RedriveNote, dead_again: Option<i64>, letters: &Letters) -> Self {
         let partition = usize::try_from(redrive.partition).unwrap_or(usize::MAX);
         let known = letters.processed.look(partition, redrive.offset);
         let known = known.unwrap_or(Known::Forgotten);

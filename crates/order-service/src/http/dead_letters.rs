@@ -10,7 +10,7 @@ use service_runtime::input::{Path, Query, parse_whole_number};
 use service_runtime::{Fault, Problem};
 
 use super::ORDER_ID;
-use super::dead_letter_view::{Message, Page, Stats};
+use super::dead_letter_view::{DeadLetterPage, DeadLetterStats, DeadLetterView};
 use crate::dead_letters::{Category, Filter};
 use crate::http::error;
 use crate::http::state::AppState;
@@ -22,14 +22,16 @@ const MAX_LIMIT: usize = 1000;
 #[utoipa::path(
     get, path = "/dlq/stats",
     responses(
-        (status = 200, body = Stats, description = "All that are in the topic."),
+        (status = 200, body = DeadLetterStats, description = "All that are in the topic."),
         (status = 503, description = "`not-ready`: the dead letters are being read."),
     ),
     tag = "dead letters",
 )]
-pub(super) async fn dead_letter_stats(State(state): State<AppState>) -> Result<Json<Stats>, Problem> {
+pub(super) async fn dead_letter_stats(
+    State(state): State<AppState>,
+) -> Result<Json<DeadLetterStats>, Problem> {
     let stats = state.letters()?.index.stats();
-    Ok(Json(Stats::new(stats, &state.dead_letter_topic)))
+    Ok(Json(DeadLetterStats::new(stats, &state.dead_letter_topic)))
 }
 
 /// The dead letters that are in memory, the newest first, page by page.
@@ -43,7 +45,7 @@ pub(super) async fn dead_letter_stats(State(state): State<AppState>) -> Result<J
         ("orderId" = Option<OrderId>, Query, nullable = false, description = "Only those of this order; also `order_id`."),
     ),
     responses(
-        (status = 200, body = Page, description = "A page."),
+        (status = 200, body = DeadLetterPage, description = "A page."),
         (status = 503, description = "`not-ready`: the dead letters are being read."),
     ),
     tag = "dead letters",
@@ -51,22 +53,22 @@ pub(super) async fn dead_letter_stats(State(state): State<AppState>) -> Result<J
 pub(super) async fn dead_letters(
     State(state): State<AppState>,
     mut query: Query,
-) -> Result<Json<Page>, Problem> {
-    let page = Wanted::read(&mut query, &state);
-    let Wanted { filter, offset, limit } = query.finish(page)?;
+) -> Result<Json<DeadLetterPage>, Problem> {
+    let page = ListQuery::read(&mut query, &state);
+    let ListQuery { filter, offset, limit } = query.finish(page)?;
     let letters = state.letters()?;
     let found = letters.index.newest(&filter, offset, limit);
-    Ok(Json(Page::new(found, letters, limit, offset)))
+    Ok(Json(DeadLetterPage::new(found, letters, limit, offset)))
 }
 
-/// Which letters a client asks for.
-struct Wanted {
+/// The query of a page.
+struct ListQuery {
     filter: Filter,
     offset: usize,
     limit: usize,
 }
 
-impl Wanted {
+impl ListQuery {
     fn read(query: &mut Query, state: &AppState) -> Option<Self> {
         let limit = query.optional(&["limit"], |text| parse_whole_number(text, 1..=MAX_LIMIT));
         let offset = query.optional(&["offset"], |text| parse_whole_number(text, 0..));
@@ -95,7 +97,7 @@ pub(super) fn parse_offset(text: &str) -> Result<i64, Fault> {
     parse_whole_number(text, 0..).map_err(|detail| Fault::path("dlq_offset", detail))
 }
 
-/// How long a letter waits for the schema of its event.
+/// The longest time that the answer waits for the schema of the letter's event.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One dead letter, also when it is not in memory any more.
@@ -103,7 +105,7 @@ const SCHEMA_PATIENCE: Duration = Duration::from_secs(1);
     get, path = "/dlq/messages/{dlq_offset}",
     params(("dlq_offset" = i64, Path, minimum = 0, example = 0)),
     responses(
-        (status = 200, body = Message, description = "The letter."),
+        (status = 200, body = DeadLetterView, description = "The letter."),
         (status = 404, description = "`unknown-dead-letter`."),
         (status = 503, description = "`not-ready`: the dead letters are being read, or Kafka does not answer."),
     ),
@@ -112,15 +114,15 @@ const SCHEMA_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn dead_letter(
     State(state): State<AppState>,
     Path(dlq_offset): Path<String>,
-) -> Result<Json<Message>, Problem> {
+) -> Result<Json<DeadLetterView>, Problem> {
     let dlq_offset = parse_offset(&dlq_offset).map_err(|fault| Problem::invalid(vec![fault]))?;
     let letters = state.letters()?;
     let found = letters.lookup.find(dlq_offset).await.map_err(error::letter_unreadable)?;
     let found = found.ok_or_else(|| error::unknown_dead_letter(dlq_offset))?;
     if let Err(DecodeError::SchemaNeeded(id)) = letters.events.decode(found.letter.value.as_deref()) {
-        // If it cannot be had, or not soon, the letter is shown without its event.
+        // Without the schema, the letter is shown without its event.
         let taught = letters.registry.teach(&letters.events, id);
         let _ = tokio::time::timeout(SCHEMA_PATIENCE, taught).await;
     }
-    Ok(Json(Message::alone(found, letters)))
+    Ok(Json(DeadLetterView::alone(found, letters)))
 }

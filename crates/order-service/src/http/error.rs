@@ -7,7 +7,7 @@ use order_events::Place;
 use service_runtime::{Problem, ProblemType};
 use tracing::{error, warn};
 
-use crate::dead_letters::{RedriveError, Refusal, SourceError};
+use crate::dead_letters::{DeadLetterTopicError, RedriveError, Refusal};
 
 /// When a client may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -154,7 +154,7 @@ pub fn redrive_failed(error: &RedriveError) -> Problem {
             NOT_REDRIVABLE,
             "Nothing was sent again: a record is larger than the events topic takes (max.message.bytes).",
         ),
-        RedriveError::Source(_) | RedriveError::NotSent(_) => try_again(
+        RedriveError::Topic(_) | RedriveError::NotSent(_) => try_again(
             "Nothing was sent again: Kafka does not answer, or another instance was asked at the same time. Try \
              again.",
         ),
@@ -165,8 +165,8 @@ pub fn redrive_failed(error: &RedriveError) -> Problem {
 }
 
 /// A letter that is not in memory could not be read.
-pub fn letter_unreadable(error: SourceError) -> Problem {
-    if let SourceError::Lost = error {
+pub fn letter_unreadable(error: DeadLetterTopicError) -> Problem {
+    if let DeadLetterTopicError::Lost = error {
         return internal(error);
     }
     warn!(%error, "a dead letter could not be read");

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::ORDER_ID;
 use super::dead_letters::{parse_category, parse_offset, parse_reason};
-use crate::dead_letters::{Category, Filter, Redrive, RedriveRequest, Report, Which};
+use crate::dead_letters::{Category, Filter, RedriveNote, RedriveRequest, Report, Selection};
 use crate::http::error;
 use crate::http::state::AppState;
 
@@ -98,8 +98,8 @@ pub(super) struct Redriven {
 }
 
 impl Redriven {
-    fn new(redrive: Redrive, topic: &str) -> Self {
-        let Redrive { dlq_offset, attempt, partition, offset, .. } = redrive;
+    fn new(redrive: RedriveNote, topic: &str) -> Self {
+        let RedriveNote { dlq_offset, attempt, partition, offset, .. } = redrive;
         let position = redrive.place().to_string();
         Self {
             dlq_offset,
@@ -166,8 +166,8 @@ pub(super) async fn redrive_one(
     body.only(&[ASKER_FIELDS]);
     let asker = Asker::read(&mut body.fields());
     let (dlq_offset, Asker { force, by }) = body.finish(dlq_offset.zip(asker))?;
-    let (which, request_id) = (Which::One(dlq_offset), request_id(&headers));
-    let request = RedriveRequest { which, force, dry_run: false, by, request_id };
+    let (selection, request_id) = (Selection::One(dlq_offset), request_id(&headers));
+    let request = RedriveRequest { selection, force, dry_run: false, by, request_id };
     let Report { redriven, refused, .. } = redrive(&state, request).await?;
     match (redriven.into_iter().next(), refused.first()) {
         (Some(redrive), _) => Ok(Json(Redriven::new(redrive, &state.topic))),
@@ -197,11 +197,11 @@ pub(super) async fn redrive_some(
     body.blame(query.unexpected());
     body.only(&[SOME_FIELDS, ORDER_ID, ASKER_FIELDS]);
     let mut fields = body.fields();
-    let (which, asker) = (some(&mut fields, &state), Asker::read(&mut fields));
+    let (selection, asker) = (some(&mut fields, &state), Asker::read(&mut fields));
     let dry_run = fields.optional(&["dryRun"], flag);
-    let ((which, asker), dry_run) = body.finish(which.zip(asker).zip(dry_run))?;
+    let ((selection, asker), dry_run) = body.finish(selection.zip(asker).zip(dry_run))?;
     let (Asker { force, by }, dry_run) = (asker, dry_run.unwrap_or_default());
-    let request = RedriveRequest { which, force, dry_run, by, request_id: request_id(&headers) };
+    let request = RedriveRequest { selection, force, dry_run, by, request_id: request_id(&headers) };
     let Report { redriven, refused, remaining, next } = redrive(&state, request).await?;
     let redriven = redriven.into_iter().map(|redrive| Redriven::new(redrive, &state.topic)).collect();
     let refused = refused.iter().map(|(dlq_offset, refusal)| Refused {
@@ -211,21 +211,21 @@ pub(super) async fn redrive_some(
     Ok(Json(Bulk { dry_run, redriven, refused: refused.collect(), remaining, next }))
 }
 
-/// Which letters are meant, when it is not one.
-fn some(fields: &mut Fields<'_, '_>, state: &AppState) -> Option<Which> {
+/// The letters of a request about several.
+fn some(fields: &mut Fields<'_, '_>, state: &AppState) -> Option<Selection> {
     let category = fields.optional(&["category"], |value| parse_category(text(value)?));
     let reason = fields.optional(&["reason"], |value| parse_reason(text(value)?));
     let order_id = fields.optional(ORDER_ID, |value| state.order_id(text(value)?));
     let after = fields.optional(&["after"], |value| whole_number(value, 0..));
     let limit = fields.optional(&["limit"], |value| whole_number(value, 1..=MAX_LIMIT));
-    Some(Which::Some {
+    Some(Selection::Some {
         filter: Filter { category: category?, reason: reason?, order_id: order_id? },
         after: after?,
         limit: limit?.map_or(DEFAULT_LIMIT, usize::from),
     })
 }
 
-/// Who asks, and how urgently.
+/// Who asks, and whether they insist.
 struct Asker {
     force: bool,
     by: Option<String>,
@@ -245,7 +245,7 @@ impl Asker {
 }
 
 async fn redrive(state: &AppState, request: RedriveRequest) -> Result<Report, Problem> {
-    // Whether an update is superseded can only be told with all orders.
+    // Only with all orders is it known whether an update is superseded.
     state.restored_view()?;
     state.letters()?.redriver.redrive(request).await.map_err(|error| error::redrive_failed(&error))
 }

@@ -39,7 +39,7 @@ impl Letters {
     pub fn new(config: &Config, view: &View, events: Arc<EventCodec>, registry: Arc<SchemaRegistry>) -> Self {
         let index =
             Index::new(config.settings.dead_letters.dlq_index_max, &config.settings.topics.order_topic);
-        let lookup = Lookup::new(index.clone(), config.dead_letter_source.clone());
+        let lookup = Lookup::new(index.clone(), config.dead_letter_topic.clone());
         let examiner = Examiner {
             events_topic: config.settings.topics.order_topic.clone(),
             codec: events.clone(),

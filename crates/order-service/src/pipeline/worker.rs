@@ -137,6 +137,10 @@ impl Worker {
             return Ok(false);
         }
         self.follow(Duration::ZERO, |_| {})?;
+        if self.pipeline.stop.is_cancelled() {
+            // A record of the changelog whose schema was awaited meanwhile is not taken: nothing may build upon the rest.
+            return Ok(false);
+        }
         self.renew_silent_tail()?;
         // While it is in doubt what the changelog is, no barrier is read back either.
         if self.may_write() {

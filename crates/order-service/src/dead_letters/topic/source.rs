@@ -1,4 +1,4 @@
-//! The dead letter topic, read by offset.
+//! Reads the dead letter topic by offset.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,34 +8,35 @@ use order_events::config::{KafkaConfig, PropertyError};
 use order_events::permission::NotAllowed;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{BorrowedMessage, OwnedMessage};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use thiserror::Error;
 
-use super::{Index, PARTITION};
+use crate::dead_letters::PARTITION;
+use crate::dead_letters::index::Index;
 
-/// How long the brokers may take to give what is there.
+/// The longest time to read some letters, or what is new.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a search through the topic may take. With all else that a redrive does, less than the default of
+/// The longest time to search the topic. Together with the rest of a redrive it is less than the default of
 /// `REQUEST_TIMEOUT`.
 const SEARCH_PATIENCE: Duration = Duration::from_secs(20);
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// How far the next letter may be for reading up to it; beyond, the position is changed.
+/// Records between two letters that are read and skipped; over more than these, the consumer seeks.
 const READ_THROUGH: i64 = 500;
 
 /// Why the topic could not be read.
 #[derive(Debug, Error)]
-pub enum SourceError {
-    /// The brokers do not answer, or refuse.
+pub enum DeadLetterTopicError {
+    /// A client cannot be made, or the brokers refuse.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
     /// An ACL is missing.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
-    /// It took too long.
+    /// The brokers do not answer, or not soon enough.
     #[error("the brokers did not give the records of {topic} in time")]
     TimedOut {
         /// The dead letter topic.
@@ -46,18 +47,18 @@ pub enum SourceError {
     Lost,
 }
 
-/// Opens the topic as often as it is asked; cheap to clone.
+/// Reads the dead letter topic, each time with a new consumer; cheap to clone.
 #[derive(Clone)]
-pub struct Source {
+pub struct DeadLetterTopic {
     config: ClientConfig,
     topic: String,
 }
 
-impl Source {
-    /// Nothing is opened yet.
+impl DeadLetterTopic {
+    /// Opens nothing yet.
     ///
     /// # Errors
-    /// The user set a property that the guarantee rests on otherwise.
+    /// The user set a property that the guarantee depends on to another value.
     pub fn new(kafka: &KafkaConfig, group: &str, topic: &str) -> Result<Self, PropertyError> {
         let mut config = kafka.client(
             &[
@@ -73,18 +74,17 @@ impl Source {
                 ("enable.auto.offset.store", "false"),
                 ("enable.partition.eof", "true"),
                 ("isolation.level", "read_committed"),
-                // Retention may take what was asked for.
+                // Retention may have deleted the first record.
                 ("auto.offset.reset", "earliest"),
             ],
         )?;
-        // A follower may have less than the leader, and say that this is the end: a note would be missed, and a letter sent
-        // twice.
+        // Reads from the leader. The end of a replica that lags behind could hide a note, and its letter would be sent twice.
         config.set("client.rack", "");
         Ok(Self { config, topic: topic.to_owned() })
     }
 
-    /// The dead letter topic.
-    pub fn topic(&self) -> &str {
+    /// The name of the topic.
+    pub fn name(&self) -> &str {
         &self.topic
     }
 
@@ -97,11 +97,11 @@ impl Source {
         Ok(consumer)
     }
 
-    /// The records at these offsets, which must ascend; those that are not there (any more) are missing.
+    /// The records at these offsets, which must ascend, as far as they exist.
     ///
     /// # Errors
-    /// The brokers are away.
-    pub fn read(&self, offsets: &[i64]) -> Result<HashMap<i64, OwnedMessage>, SourceError> {
+    /// The brokers do not answer.
+    pub fn read(&self, offsets: &[i64]) -> Result<HashMap<i64, OwnedMessage>, DeadLetterTopicError> {
         let mut records = HashMap::with_capacity(offsets.len());
         let Some(mut next) = offsets.first().copied() else { return Ok(records) };
         let (consumer, deadline) = (self.open(next)?, Instant::now() + PATIENCE);
@@ -115,7 +115,7 @@ impl Source {
                     Some(record) => {
                         next = record.offset() + 1;
                         if record.offset() == *offset {
-                            records.insert(*offset, record);
+                            records.insert(*offset, record.detach());
                         }
                     }
                     None => return Ok(records),
@@ -125,54 +125,54 @@ impl Source {
         Ok(records)
     }
 
-    /// Shows every record from the first offset on, until all before `end` were seen.
+    /// Shows every record from `from` up to `end`.
     ///
     /// # Errors
-    /// The brokers are away, or there are too many.
+    /// The brokers do not answer, or there are too many records.
     pub(super) fn search(
         &self,
         from: i64,
         end: i64,
-        mut show: impl FnMut(OwnedMessage),
-    ) -> Result<(), SourceError> {
+        mut show: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), DeadLetterTopicError> {
         let (consumer, deadline) = (self.open(from)?, Instant::now() + SEARCH_PATIENCE);
         let mut next = from;
         while next < end {
             if Instant::now() > deadline {
                 return Err(self.timed_out());
             }
-            // The end of a fetch that was on its way may be an older one, so that it is not the end of the search.
+            // An end of the partition does not end the search: it may be one that an earlier fetch has reported.
             if let Some(record) = self.poll(&consumer, deadline)? {
                 next = record.offset() + 1;
-                show(record);
+                show(&record);
             }
         }
         Ok(())
     }
 
-    /// Reads the topic up to where it ends now into the index: after that, the index has every letter and every
-    /// redrive that was committed before.
+    /// Reads the topic up to its present end into the index, which then has every letter and every note that was
+    /// committed before the call.
     ///
     /// # Errors
-    /// The brokers are away, or an open transaction hides the end.
-    pub(super) fn catch_up(&self, index: &Index) -> Result<(), SourceError> {
+    /// The brokers do not answer, or an open transaction hides the end.
+    pub(crate) fn catch_up(&self, index: &Index) -> Result<(), DeadLetterTopicError> {
         let deadline = Instant::now() + PATIENCE;
         let consumer = self.open(index.next_offset())?;
         let mut config = self.config.clone();
-        let everything: BaseConsumer<ClientLog> =
+        let uncommitted: BaseConsumer<ClientLog> =
             config.set("isolation.level", "read_uncommitted").create_with_context(ClientLog)?;
-        let (_, end) = everything.fetch_watermarks(&self.topic, PARTITION, PATIENCE)?;
-        // Until the transactions that were open are closed, what lies behind them cannot be seen.
+        let (_, end) = uncommitted.fetch_watermarks(&self.topic, PARTITION, PATIENCE)?;
+        // Up to `end`, every transaction must be closed: the last stable offset hides what is behind an open one.
         while consumer.fetch_watermarks(&self.topic, PARTITION, PATIENCE)?.1 < end {
             if Instant::now() > deadline {
                 return Err(self.timed_out());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        // The end of a fetch that was on its way may be an older one.
+        // A new consumer, since the old one may still report an earlier end.
         drop(consumer);
         let consumer = self.open(index.next_offset())?;
-        // Where letters keep coming there is no end; what lies behind `end` is not waited for.
+        // While letters keep coming, the partition may never report its end; `end` is enough.
         while let Some(record) = self.poll(&consumer, deadline)? {
             index.take(&record);
             if record.offset() >= end - 1 {
@@ -184,14 +184,14 @@ impl Source {
     }
 
     /// The next record; `None` at the end.
-    fn poll(
+    fn poll<'a>(
         &self,
-        consumer: &BaseConsumer<ClientLog>,
+        consumer: &'a BaseConsumer<ClientLog>,
         deadline: Instant,
-    ) -> Result<Option<OwnedMessage>, SourceError> {
+    ) -> Result<Option<BorrowedMessage<'a>>, DeadLetterTopicError> {
         loop {
             match consumer.poll(POLL) {
-                Some(Ok(record)) => return Ok(Some(record.detach())),
+                Some(Ok(record)) => return Ok(Some(record)),
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
                 // librdkafka tries again by itself.
                 Some(Err(_)) | None if Instant::now() < deadline => {}
@@ -201,7 +201,7 @@ impl Source {
         }
     }
 
-    fn timed_out(&self) -> SourceError {
-        SourceError::TimedOut { topic: self.topic.clone() }
+    fn timed_out(&self) -> DeadLetterTopicError {
+        DeadLetterTopicError::TimedOut { topic: self.topic.clone() }
     }
 }

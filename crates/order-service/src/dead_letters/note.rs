@@ -1,48 +1,48 @@
-//! The note that a letter was sent again. It is a record of the dead letter topic, so that it is as durable as the
-//! letter, and every instance finds both in the same place.
+//! The note that a letter was sent again: a record of the dead letter topic, as durable as the letter itself, where every
+//! instance finds it.
 
 use order_events::Place;
 use rdkafka::Message;
 use serde::{Deserialize, Serialize};
 
-use super::headers::{self, Read};
+use super::headers::{self, LetterHeaders};
 use crate::event::original::OriginalHeader;
 use crate::event::record;
 
-/// The headers of a note, and no others.
+/// All headers of a note.
 const HEADERS: [&str; 2] = [headers::REDRIVE_OF, "content-type"];
 
-/// That a letter was sent again.
+/// A redrive of one letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Redrive {
+pub struct RedriveNote {
     /// The letter's offset in the dead letter topic.
     pub dlq_offset: i64,
-    /// How often its event was sent again, with this time.
+    /// How often its event was sent again, this time included.
     pub attempt: u32,
     /// When, in milliseconds since 1970.
     pub at: i64,
-    /// Who asked for it, if they said so.
+    /// The person who asked for it, if they said so.
     pub by: Option<String>,
-    /// The `x-request-id` of the request that did, by which the log has more.
+    /// The `x-request-id` of the request, under which the log has more.
     pub request_id: Option<String>,
-    /// Whether doubts were overruled.
+    /// Whether it was forced.
     pub forced: bool,
-    /// Where the event is now: the partition of the events topic.
+    /// The partition where the event is now.
     pub partition: i32,
-    /// Where the event is now: the offset.
+    /// The offset where the event is now.
     pub offset: i64,
 }
 
-impl Redrive {
+impl RedriveNote {
     /// Reads the note in a record of the dead letter topic, if it is one.
     pub fn of<M: Message>(record: &M) -> Option<Self> {
-        let original = record::original(record);
-        // A letter may hold anything, also the bytes and the headers of a note; but it always has more headers.
-        if !original.headers.iter().map(|header| header.name.as_str()).eq(HEADERS) {
+        let headers = record::headers(record);
+        // A letter may have the value and the headers of a note, if its record had them; but it has more headers.
+        if !headers.iter().map(|header| header.name.as_str()).eq(HEADERS) {
             return None;
         }
-        let of: i64 = Read(&original.headers).number(headers::REDRIVE_OF)?;
+        let of: i64 = LetterHeaders(&headers).number(headers::REDRIVE_OF)?;
         let note: Self = serde_json::from_slice(record.payload()?).ok()?;
         (note.dlq_offset == of).then_some(note)
     }
@@ -59,7 +59,7 @@ impl Redrive {
         size_of::<Self>() + texts.into_iter().flatten().map(String::len).sum::<usize>()
     }
 
-    /// Where the event is now.
+    /// The place of the event now.
     pub fn place(&self) -> Place {
         Place { partition: self.partition, offset: self.offset }
     }
