@@ -141,9 +141,12 @@ fn ids() -> Vec<Row> {
             .json(".count", 2)
             .json(".orderIds[1]", "A-itemsNum")
             .json(".nextCursor", "A-itemsNum"),
-        orders("ids, compressed while they are sent", "/getAllOrderIdsFromTopic?topic=events-of-the-contract")
-            .with("accept-encoding", "gzip")
-            .header("content-encoding", "gzip"),
+        orders(
+            "ids, compressed while they are sent",
+            "/getAllOrderIdsFromTopic?topic=events-of-the-contract",
+        )
+        .with("accept-encoding", "gzip")
+        .header("content-encoding", "gzip"),
         orders("a topic of somebody else", "/getAllOrderIdsFromTopic?topic=others")
             .problem(404, "unknown-topic"),
         orders("a blank topic", "/getAllOrderIdsFromTopic?topic=%20").faults(&["?topic"]),
