@@ -237,6 +237,8 @@ pub(crate) fn start_stack(name: &str, broker_settings: &[(&str, &str)]) -> Stack
 fn stack_config(name: &str, broker_settings: &[(&str, &str)]) -> StackConfig {
     let mut config = StackConfig::new(run_folder().join(format!("stack-{name}")));
     config.kafka_version = std::env::var("TEST_KAFKA_VERSION").ok();
+    // A benchmark is compiled with optimisation, and measures a broker that is, too.
+    config.short_lived = cfg!(debug_assertions);
     let settings = broker_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     config.broker_settings = settings.collect();
     config
