@@ -17,6 +17,7 @@ EVENTS ?= 5000
 # Cargo keeps the dev profile's programs in a folder of another name.
 target := $(or $(CARGO_TARGET_DIR),target)
 programs := $(target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+# With --workspace also for one test: the features of all packages together, with which everything is built already.
 cargo := cargo
 test_times := $(abspath $(target))/test-times.txt
 stack_options := --brokers $(BROKERS) --kafka-port $(KAFKA_PORT) --registry-port $(REGISTRY_PORT)
@@ -45,11 +46,11 @@ test: ## run all tests, against a real broker and registry
 	@rm -f $(test_times)
 	@# The slowest tests are told whatever the outcome, which stays the recipe's own.
 	TEST_TIMES=$(test_times) $(cargo) test --workspace --locked --no-fail-fast; outcome=$$?; tests/slowest.sh $(test_times); \
-	    $(cargo) test --package end-to-end-tests --test cluster --locked && exit $$outcome
+	    $(cargo) test --workspace --test cluster --locked && exit $$outcome
 
 test-long: ## run the tests of crashes and outages with more rounds; half an hour
 	@stack/setup.sh --with-tests
-	TEST_LONG=1 $(cargo) test --package end-to-end-tests --test end_to_end --locked -- exactly_once
+	TEST_LONG=1 $(cargo) test --workspace --test end_to_end --locked -- exactly_once
 
 test-cluster: ## run TRIALS trials of faults on three brokers, beginning with SEED; some minutes each, with a release build (EVENTS=1000)
 	@stack/setup.sh
@@ -63,7 +64,7 @@ test-network: ## the same, with packets lost between the brokers; Linux, as root
 
 test-kafka-4.3.1: ## run the tests of the broker's outages on Kafka 4.3.1, which loses commits (docs/kafka.md); they may fail
 	@stack/setup.sh --with-tests
-	TEST_KAFKA_VERSION=4.3.1 $(cargo) test --package end-to-end-tests --test end_to_end --locked -- exactly_once_outages
+	TEST_KAFKA_VERSION=4.3.1 $(cargo) test --workspace --test end_to_end --locked -- exactly_once_outages
 
 test-api: ## check the descriptions in docs/ with their official tools, and the services against them; some minutes
 	@stack/setup.sh --with-tests --with-node
@@ -71,7 +72,7 @@ test-api: ## check the descriptions in docs/ with their official tools, and the 
 	cd tests/api && npm ci --no-audit --no-fund --loglevel=error
 	node tests/api/asyncapi.js docs/asyncapi.json
 	$(cargo) build --workspace --bins --locked
-	$(cargo) test --package end-to-end-tests --test api --locked
+	$(cargo) test --workspace --test api --locked
 
 test-checker: ## run the checker of the end-to-end tests against order-services with planted defects; some twenty minutes (DEFECTS='none update-lost')
 	@stack/setup.sh --with-tests

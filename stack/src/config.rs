@@ -27,6 +27,9 @@ pub struct StackConfig {
     pub kafka_port: Option<u16>,
     /// The registry's port on 127.0.0.1; none takes any free one.
     pub registry_port: Option<u16>,
+    /// Whether the brokers live for minutes, as those of tests do. Java then does what costs least until they are warm, and
+    /// pauses them for longer. Default: no.
+    pub short_lived: bool,
     /// Whether the servers stop with this process, at the latest. Default: [`Lifetime::Bound`].
     pub lifetime: Lifetime,
     /// How long all servers may take until they are ready. Default: two minutes, since a busy machine with two
@@ -53,6 +56,7 @@ impl StackConfig {
             groups: None,
             kafka_port: None,
             registry_port: None,
+            short_lived: false,
             lifetime: Lifetime::Bound,
             start_deadline: Duration::from_secs(120),
             kafka_version: None,

@@ -294,7 +294,8 @@ fn assemble(
     let broker = |((node, record), ports): ((Node, &BrokerRecord), &Ports)| {
         let (layout, installation) = (layout.clone(), installation.clone());
         let group = config.groups.map(|first| node.group(first));
-        let command = move || broker::command(&layout, &installation, lifetime, node, group);
+        let life = (lifetime, config.short_lived);
+        let command = move || broker::command(&layout, &installation, life, node, group);
         let broker = server(Kind::Broker(node), &record.broker, &node.log(), Box::new(command));
         let Some(gated) = ports.gated else { return Ok(broker) };
         let gate = Gate::new(ports.clients, gated.clients);

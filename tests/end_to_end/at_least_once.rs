@@ -7,10 +7,10 @@ use end_to_end_tests::checker::Times;
 use end_to_end_tests::{Trial, World};
 use rand::RngExt;
 
-use crate::permissions::{AUTHORIZER, deny};
+use crate::permissions::deny;
 
 async fn trial() -> Trial {
-    let world = World::own_with(&AUTHORIZER).await.with("PROCESSING_GUARANTEE", "at_least_once");
+    let world = World::shared().await.with("PROCESSING_GUARANTEE", "at_least_once");
     // The load has transactional ids of another name.
     deny(&world, &format!("transactions:{}", world.group()), "WRITE");
     Trial::begin(world).await

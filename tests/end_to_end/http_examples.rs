@@ -128,10 +128,11 @@ impl Page {
     }
 }
 
-/// Types every command of a page, in a world where nothing has happened yet. What is only read is read again until it
-/// is as the page says: an event takes its time.
+/// Types every command of a page, in a world where nothing has happened yet, whose topic has another name. What is only
+/// read is read again until it is as the page says: an event takes its time.
 async fn type_all(page: Page, text: &str) {
-    let world = World::own_with(&[]).await.with("ORDER_TOPIC", "order-events");
+    let world = World::shared().await;
+    let text = &text.replace("order-events", world.topic());
     let orders = world.orders().await;
     let world = world
         .with("ORDER_SERVICE_URL", &format!("http://127.0.0.1:{}", orders.port()))

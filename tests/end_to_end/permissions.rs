@@ -1,13 +1,7 @@
 //! Kafka's ACLs: what is not needed is not asked for, and what is missing is told in one line.
 
-use end_to_end_tests::{World, eventually, python};
+use end_to_end_tests::{ACLS, World, eventually, python};
 use tokio::task::block_in_place;
-
-/// Everything is allowed that no ACL is about.
-pub(crate) const AUTHORIZER: [(&str, &str); 2] = [
-    ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
-    ("allow.everyone.if.no.acl.found", "true"),
-];
 
 /// Takes a permission from everybody; `deny.py` says how a resource is written.
 pub(crate) fn deny(world: &World, resource: &str, operation: &str) {
@@ -17,7 +11,7 @@ pub(crate) fn deny(world: &World, resource: &str, operation: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_permission_is_told_unless_it_is_not_needed() {
-    let world = World::own_with(&AUTHORIZER).await;
+    let world = World::own_with(&ACLS).await;
     let (cart, orders) = (world.cart().await, world.orders().await);
     assert_eq!(cart.create("ORDER-1", 1).await.status, 201);
     orders.order("ORDER-1", |_| true).await;

@@ -15,7 +15,7 @@ async fn until(shell: &Shell, command: &str, expected: &[(&str, Value)]) -> Valu
 
 #[tokio::test]
 async fn seed_000() {
-    let world = World::own().await.with("ORDER_TOPIC", "order_events");
+    let world = World::shared().await.with("ORDER_TOPIC", "order_events");
     let (cart, orders) = (world.cart().await, world.orders().await);
     let shell = Shell::new(&[(5000, &cart), (5001, &orders)]);
 
@@ -45,7 +45,7 @@ async fn seed_000() {
 
 #[tokio::test]
 async fn seeds_001_and_003() {
-    let world = World::own().await.with("ORDER_TOPIC", "orders.events");
+    let world = World::shared().await.with("ORDER_TOPIC", "orders.events");
     let (cart, orders) = (world.cart().await, world.orders().await);
     let shell = Shell::new(&[(8000, &cart), (8001, &orders)]);
 
@@ -83,7 +83,7 @@ async fn seeds_001_and_003() {
 
 #[tokio::test]
 async fn seed_002() {
-    let world = World::own_with(&[]).await.with("ORDER_TOPIC", "order-events");
+    let world = World::shared().await.with("ORDER_TOPIC", "order-events");
     let (cart, orders) = (world.cart().await, world.orders().await);
     let shell = Shell::new(&[(8000, &cart), (8001, &orders)]);
     let post = "curl -X POST http://localhost:8000/create-order \\\n  -H \"Content-Type: application/json\" \\\n  -d";

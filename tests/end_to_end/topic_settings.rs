@@ -1,7 +1,8 @@
 //! Settings of topics that the promises rest on: they are told at boot, and never end a service.
 
-use end_to_end_tests::{World, eventually, python};
-use tokio::task::block_in_place;
+use end_to_end_tests::{ACLS, World, eventually};
+
+use crate::permissions::deny;
 
 /// The lines of a log that have all of these words.
 fn lines(log: &str, words: &[&str]) -> usize {
@@ -39,14 +40,9 @@ async fn weak_settings_of_topics_are_told_once_at_boot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_permission_to_see_settings_they_are_not_checked() {
-    let world = World::own_with(&[
-        ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
-        ("allow.everyone.if.no.acl.found", "true"),
-    ])
-    .await;
+    let world = World::own_with(&ACLS).await;
     world.orders().await.stop().await;
-    let servers = world.stack().bootstrap_servers();
-    block_in_place(|| python::run("deny.py", &[&servers, "*", "DESCRIBE_CONFIGS"], ""));
+    deny(&world, "*", "DESCRIBE_CONFIGS");
     let orders = world.orders().await;
     let changelog = world.changelog();
     for topic in [world.topic(), changelog.name(), "__transaction_state"] {

@@ -40,4 +40,4 @@ pub use shell::{Shell, at, jq};
 pub use trial::Trial;
 pub use wait::{eventually, until, within};
 pub use watch::{Relay, Sightings, Watch};
-pub use world::World;
+pub use world::{ACLS, World};

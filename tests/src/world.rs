@@ -16,6 +16,12 @@ use crate::run_folder::run_folder;
 use crate::service::Service;
 use crate::times;
 
+/// Broker settings with which ACLs count. Everything is allowed that no ACL is about.
+pub const ACLS: [(&str, &str); 2] = [
+    ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+    ("allow.everyone.if.no.acl.found", "true"),
+];
+
 /// Topics, a consumer group and a folder of a test's own, on a stack.
 pub struct World {
     stack: Arc<Lease>,
@@ -28,11 +34,12 @@ pub struct World {
 }
 
 impl World {
-    /// On the stack that all tests of the process share. Disturb nothing but what is yours.
+    /// On the stack that all tests of the process share. Disturb nothing but what is yours, and deny nothing else.
     pub async fn shared() -> Self {
         times::start();
         static SHARED: OnceLock<Arc<Lease>> = OnceLock::new();
-        let shared = || SHARED.get_or_init(|| Arc::new(Lease::of_a_special_one(start_stack("shared", &[]))));
+        let shared =
+            || SHARED.get_or_init(|| Arc::new(Lease::of_a_special_one(start_stack("shared", &ACLS))));
         let stack = tokio::task::spawn_blocking(move || shared().clone());
         Self::on(stack.await.unwrap())
     }
@@ -230,6 +237,8 @@ pub(crate) fn start_stack(name: &str, broker_settings: &[(&str, &str)]) -> Stack
 fn stack_config(name: &str, broker_settings: &[(&str, &str)]) -> StackConfig {
     let mut config = StackConfig::new(run_folder().join(format!("stack-{name}")));
     config.kafka_version = std::env::var("TEST_KAFKA_VERSION").ok();
+    // A benchmark is compiled with optimisation, and measures a broker that is, too.
+    config.short_lived = cfg!(debug_assertions);
     let settings = broker_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     config.broker_settings = settings.collect();
     config

@@ -17,6 +17,11 @@ use rdkafka::client::DefaultClientContext;
 /// For a machine with two cores on which other tests start stacks too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// In this folder, for a test's few minutes.
+fn config(folder: &Path) -> StackConfig {
+    StackConfig { short_lived: true, ..StackConfig::new(folder) }
+}
+
 fn admin(stack: &Stack) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", stack.bootstrap_servers()).create().unwrap()
 }
@@ -60,7 +65,7 @@ fn is_running(pid: u32) -> bool {
 #[test]
 fn what_was_acknowledged_survives_kill_9_of_both_servers() {
     let folder = tempfile::tempdir().unwrap();
-    let stack = Stack::start(StackConfig::new(folder.path())).unwrap();
+    let stack = Stack::start(config(folder.path())).unwrap();
     let (servers, url) = (stack.bootstrap_servers(), stack.registry_url());
     create_topic(&stack, "orders");
     register_schema(&stack, "orders-value");
@@ -82,13 +87,13 @@ fn what_was_acknowledged_survives_kill_9_of_both_servers() {
 #[test]
 fn data_is_kept_between_two_stacks_in_one_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let stack = Stack::start(StackConfig::new(folder.path())).unwrap();
+    let stack = Stack::start(config(folder.path())).unwrap();
     create_topic(&stack, "orders");
     let pids = [stack.broker().pid().unwrap(), stack.registry().pid().unwrap()];
     drop(stack);
     assert!(!pids.into_iter().any(is_running), "a dropped stack left a server behind");
 
-    let again = Stack::start(StackConfig::new(folder.path())).unwrap();
+    let again = Stack::start(config(folder.path())).unwrap();
     assert!(!again.found_running());
     assert_eq!(partitions(&again, "orders"), 3);
 }
@@ -96,7 +101,7 @@ fn data_is_kept_between_two_stacks_in_one_folder() {
 #[test]
 fn a_half_started_stack_is_mended_and_only_its_missing_half_is_started() {
     let folder = tempfile::tempdir().unwrap();
-    let detached = || StackConfig { lifetime: Lifetime::Detached, ..StackConfig::new(folder.path()) };
+    let detached = || StackConfig { lifetime: Lifetime::Detached, ..config(folder.path()) };
     let first = Stack::start(detached()).unwrap();
     let registry = first.registry().pid().unwrap();
     first.broker().kill().unwrap();
@@ -131,7 +136,7 @@ fn a_half_started_stack_is_mended_and_only_its_missing_half_is_started() {
 #[test]
 fn a_paused_broker_answers_nobody_until_it_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    let stack = Stack::start(StackConfig::new(folder.path())).unwrap();
+    let stack = Stack::start(config(folder.path())).unwrap();
     stack.broker().pause().unwrap();
     let error = stack.broker().wait_ready(Duration::from_millis(1)).unwrap_err();
     assert!(matches!(error, StackError::NotReady { .. }), "{error}");
@@ -148,11 +153,11 @@ fn a_paused_broker_answers_nobody_until_it_is_resumed() {
 #[test]
 fn two_stacks_do_not_share_a_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let _stack = Stack::start(StackConfig::new(folder.path())).unwrap();
-    let of_three = StackConfig { brokers: Brokers::Three, ..StackConfig::new(folder.path()) };
+    let _stack = Stack::start(config(folder.path())).unwrap();
+    let of_three = StackConfig { brokers: Brokers::Three, ..config(folder.path()) };
     let error = Stack::start(of_three).unwrap_err();
     assert!(matches!(error, StackError::OtherBrokers { found: 1, asked: 3, .. }), "{error}");
-    let error = Stack::start(StackConfig::new(folder.path())).unwrap_err();
+    let error = Stack::start(config(folder.path())).unwrap_err();
     assert!(matches!(error, StackError::Owned { owner, .. } if owner == std::process::id()), "{error}");
     let error = local_stack::stop(folder.path()).unwrap_err();
     assert!(matches!(error, StackError::Owned { .. }), "{error}");
@@ -163,8 +168,7 @@ fn a_broker_that_dies_at_its_start_is_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let settings = BTreeMap::from([("num.io.threads".to_owned(), "many".to_owned())]);
     // The storage tool reads the same settings, so it is the first to refuse them.
-    let error = Stack::start(StackConfig { broker_settings: settings, ..StackConfig::new(folder.path()) })
-        .unwrap_err();
+    let error = Stack::start(StackConfig { broker_settings: settings, ..config(folder.path()) }).unwrap_err();
     assert!(matches!(error, StackError::Died { .. }), "{error}");
     let message = error.to_string();
     assert!(message.contains("num.io.threads") && message.contains(".log"), "{message}");
@@ -179,7 +183,7 @@ fn data_that_a_newer_kafka_has_formatted_is_refused_before_the_broker_starts() {
     for file in ["bootstrap.checkpoint", "meta.properties"] {
         fs::copy(formatted.join(file), data.join(file)).unwrap();
     }
-    let error = Stack::start(StackConfig::new(folder.path())).unwrap_err();
+    let error = Stack::start(config(folder.path())).unwrap_err();
     let message = error.to_string();
     for part in ["cannot read the data in", "4.3.1", "downgrade", "clean-data", "--data-dir"] {
         assert!(message.contains(part), "no {part:?} in: {message}");
@@ -187,7 +191,7 @@ fn data_that_a_newer_kafka_has_formatted_is_refused_before_the_broker_starts() {
     assert_eq!(message.lines().count(), 1, "{message}");
     assert!(!folder.path().join("logs/broker.log").exists(), "the broker was started");
     assert!(local_stack::clean(folder.path()).unwrap(), "the way on that the message names");
-    Stack::start(StackConfig::new(folder.path())).unwrap();
+    Stack::start(config(folder.path())).unwrap();
 }
 
 #[test]
@@ -195,7 +199,7 @@ fn a_taken_port_is_refused_before_anything_is_started() {
     let folder = tempfile::tempdir().unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port();
-    let config = StackConfig { registry_port: Some(port), ..StackConfig::new(folder.path()) };
+    let config = StackConfig { registry_port: Some(port), ..config(folder.path()) };
     let error = Stack::start(config).unwrap_err();
     assert!(matches!(error, StackError::PortTaken { port: taken, .. } if taken == port), "{error}");
     assert!(local_stack::status(folder.path()).unwrap().is_none());

@@ -10,7 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use crate::PATIENCE;
+use crate::{PATIENCE, config};
 
 const TOPIC: &str = "orders";
 
@@ -87,12 +87,8 @@ fn write(through: &Server) {
 #[test]
 fn one_of_three_brokers_may_die_freeze_or_be_cut_off() {
     let folder = tempfile::tempdir().unwrap();
-    let three = || StackConfig {
-        brokers: Brokers::Three,
-        gates: true,
-        groups: groups(),
-        ..StackConfig::new(folder.path())
-    };
+    let three =
+        || StackConfig { brokers: Brokers::Three, gates: true, groups: groups(), ..config(folder.path()) };
     let stack = Stack::start(three()).unwrap();
     brokers_can_be_told_apart(&stack);
     create_topic(&stack);
@@ -111,7 +107,7 @@ fn one_of_three_brokers_may_die_freeze_or_be_cut_off() {
     cut_the_leader_off(&stack, leader);
     write(stack.broker());
 
-    let error = Stack::start(StackConfig::new(folder.path())).unwrap_err();
+    let error = Stack::start(config(folder.path())).unwrap_err();
     assert!(matches!(error, StackError::OtherBrokers { found: 3, asked: 1, .. }), "{error}");
     drop(stack);
     let again = Stack::start(three()).unwrap();

@@ -73,7 +73,7 @@ fn descriptions() -> Vec<Row> {
     let mut rows = vec![
         orders("the topics describe themselves", "/asyncapi.json")
             .json(".asyncapi", "3.0.0")
-            .json(".channels.events.address", "order-events"),
+            .json(".channels.events.address", "events-of-the-contract"),
         cart("/docs leads to the pages", "GET", "/docs").text("Swagger UI"),
         orders("/docs leads to the pages", "/docs").text("Swagger UI"),
     ];

@@ -9,7 +9,7 @@ use end_to_end_tests::World;
 
 #[tokio::test]
 async fn every_promise_of_the_contract_is_kept() {
-    let world = World::own_with(&[]).await.with("ORDER_TOPIC", "order-events").with("UPDATE_GRACE", "0");
+    let world = World::shared().await.with("ORDER_TOPIC", "events-of-the-contract").with("UPDATE_GRACE", "0");
     let orders = world.orders().await;
     let url = format!("http://127.0.0.1:{}", orders.port());
     let world = world.with("ORDER_SERVICE_URL", &url);

@@ -127,23 +127,26 @@ fn ids() -> Vec<Row> {
         rows.push(
             orders(
                 "ids of a topic, by every name of it",
-                &format!("/getAllOrderIdsFromTopic?{name}=order-events"),
+                &format!("/getAllOrderIdsFromTopic?{name}=events-of-the-contract"),
             )
-            .json(".topic", "order-events")
-            .json(".topicName", "order-events")
+            .json(".topic", "events-of-the-contract")
+            .json(".topicName", "events-of-the-contract")
             .json(".orderIds[0]", "A-1")
             .json(".nextCursor", serde_json::Value::Null)
             .is(".count", "number"),
         );
     }
     rows.extend([
-        orders("ids, a page", "/getAllOrderIdsFromTopic?topic=order-events&limit=2&cursor=A-1")
+        orders("ids, a page", "/getAllOrderIdsFromTopic?topic=events-of-the-contract&limit=2&cursor=A-1")
             .json(".count", 2)
             .json(".orderIds[1]", "A-itemsNum")
             .json(".nextCursor", "A-itemsNum"),
-        orders("ids, compressed while they are sent", "/getAllOrderIdsFromTopic?topic=order-events")
-            .with("accept-encoding", "gzip")
-            .header("content-encoding", "gzip"),
+        orders(
+            "ids, compressed while they are sent",
+            "/getAllOrderIdsFromTopic?topic=events-of-the-contract",
+        )
+        .with("accept-encoding", "gzip")
+        .header("content-encoding", "gzip"),
         orders("a topic of somebody else", "/getAllOrderIdsFromTopic?topic=others")
             .problem(404, "unknown-topic"),
         orders("a blank topic", "/getAllOrderIdsFromTopic?topic=%20").faults(&["?topic"]),
@@ -154,14 +157,14 @@ fn ids() -> Vec<Row> {
 
 fn events() -> Vec<Row> {
     vec![
-        orders("what becomes of an event to come", "/events/order-events/0/99999999")
+        orders("what becomes of an event to come", "/events/events-of-the-contract/0/99999999")
             .json(".outcome", "pending"),
-        orders("what became of an event", "/events/order-events/0/0")
+        orders("what became of an event", "/events/events-of-the-contract/0/0")
             .json(".position", "0:0")
             .is(".outcome", "string"),
         orders("a topic of somebody else", "/events/others/0/0").problem(404, "unknown-topic"),
-        orders("no such partition", "/events/order-events/77/0").problem(404, "unknown-partition"),
-        orders("a place that is no UTF-8", "/events/order-events/%ff/0").faults(&["{partition}"]),
-        orders("no place at all", "/events/order-events/a/-1").faults(&["{partition}", "{offset}"]),
+        orders("no such partition", "/events/events-of-the-contract/77/0").problem(404, "unknown-partition"),
+        orders("a place that is no UTF-8", "/events/events-of-the-contract/%ff/0").faults(&["{partition}"]),
+        orders("no place at all", "/events/events-of-the-contract/a/-1").faults(&["{partition}", "{offset}"]),
     ]
 }

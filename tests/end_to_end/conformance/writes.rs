@@ -31,7 +31,7 @@ fn creates() -> Vec<Row> {
         .json(".order.status", "new")
         .is(".order.items[1].itemId", "string")
         .json(".outcome", "applied")
-        .json(".kafka.topic", "order-events")
+        .json(".kafka.topic", "events-of-the-contract")
         .is(".kafka.partition", "number")
         .is(".kafka.offset", "number")
         .is(".kafka.position", "string")
