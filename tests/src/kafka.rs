@@ -15,6 +15,9 @@ use crate::wait::{PATIENCE, until};
 /// How long brokers may take to say who leads a partition.
 const LEADER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the control records of a commit may take.
+const CONTROL_RECORDS_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A topic on a broker.
 #[derive(Clone)]
 pub struct Topic {
@@ -82,6 +85,7 @@ impl Topic {
 
     /// As [`read`](Self::read); or why it cannot be read.
     pub(crate) fn try_read(&self) -> Result<Vec<Record>, String> {
+        self.wait_for_control_records();
         let consumer =
             self.committed_from_the_beginning().map_err(|error| format!("{}: {error}", self.name))?;
         let mut open = consumer.assignment().unwrap().count();
@@ -100,6 +104,23 @@ impl Topic {
         }
         records.sort_by_key(|record| (record.partition, record.offset));
         Ok(records)
+    }
+
+    /// Waits until what was committed before can be read: a broker answers a commit before it has written the control
+    /// records. Not for long: a test may leave a transaction open.
+    fn wait_for_control_records(&self) {
+        let [committed, all] = ["read_committed", "read_uncommitted"].map(|level| self.reader(level));
+        let end = |consumer: &BaseConsumer, partition| {
+            let watermarks = consumer.fetch_watermarks(&self.name, partition, LEADER_PATIENCE);
+            watermarks.map_or(0, |(_, end)| end)
+        };
+        let deadline = Instant::now() + CONTROL_RECORDS_PATIENCE;
+        for partition in 0..self.partition_count() {
+            let written = end(&all, partition);
+            while end(&committed, partition) < written && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
 
     /// A consumer of all that is committed in it.
