@@ -1,4 +1,4 @@
-//! How a failure is met.
+//! How a failure is met that makes a dead letter. An outage of the registry or of a broker makes none: it is waited out.
 
 use order_events::Reason;
 use serde::Serialize;
@@ -12,14 +12,11 @@ pub enum Category {
     NoRetryDlq,
     /// A dead letter after a few retries: the failure may pass.
     RetryThenDlq,
-    /// It is not the record's fault, as when the registry or a broker is away: tried again until it works, and
-    /// never a dead letter.
-    RetryForever,
 }
 
 impl Category {
     /// Every category.
-    pub const ALL: [Self; 3] = [Self::NoRetryDlq, Self::RetryThenDlq, Self::RetryForever];
+    pub const ALL: [Self; 2] = [Self::NoRetryDlq, Self::RetryThenDlq];
 
     /// The category of a reason for a dead letter.
     pub fn of(reason: Reason) -> Self {
@@ -40,12 +37,24 @@ impl Category {
         match self {
             Self::NoRetryDlq => "NO_RETRY_DLQ",
             Self::RetryThenDlq => "RETRY_THEN_DLQ",
-            Self::RetryForever => "RETRY_FOREVER",
         }
     }
 
     /// The category of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|category| category.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_others_are_unknown() {
+        for category in Category::ALL {
+            assert_eq!(Category::named(category.as_str()), Some(category));
+        }
+        assert_eq!(Category::named("RETRY_FOREVER"), None);
     }
 }
