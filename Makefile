@@ -103,6 +103,7 @@ test-images: setup ## check the compose files, build the images, run the service
 lint: setup ## check formatting, lints, documentation, and dependencies if cargo-deny is installed
 	$(cargo) fmt --all --check
 	git apply --check tests/defects/*.patch
+	for change in tests/changes/*.patch; do git apply --check "$$change" || exit 1; done
 	$(cargo) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(cargo) doc --workspace --no-deps --locked
 	@# Without advisories: these need their database from the network, and change without a change of ours.

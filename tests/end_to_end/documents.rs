@@ -6,6 +6,12 @@ use end_to_end_tests::World;
 use serde_json::Value;
 
 const README: &str = include_str!("../../README.md");
+const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
+const CHANGES: [&str; 3] = [
+    include_str!("../changes/dead-letter-reason.patch"),
+    include_str!("../changes/metric.patch"),
+    include_str!("../changes/status.patch"),
+];
 const HTTP: &str = include_str!("../../docs/http.md");
 const DESCRIPTIONS: [&str; 2] = [
     include_str!("../../docs/cart-service.openapi.json"),
@@ -78,4 +84,26 @@ fn the_http_page_has_every_problem_and_no_other() {
         }
     }
     assert_eq!(told, known);
+}
+
+/// The files that a row of the table of changes names.
+fn files_of_row(change: &str) -> BTreeSet<String> {
+    let row = CONTRIBUTING.lines().find_map(|line| line.strip_prefix(&format!("| {change} |")));
+    let row = row.unwrap_or_else(|| panic!("CONTRIBUTING.md has no row for {change}"));
+    let in_full = |file: &str| match file.split_once('/') {
+        Some(("CS", rest)) => format!("crates/cart-service/src/{rest}"),
+        Some(("OS", rest)) => format!("crates/order-service/src/{rest}"),
+        Some(("OE", rest)) => format!("crates/order-events/src/{rest}"),
+        _ => file.to_owned(),
+    };
+    row.split('`').skip(1).step_by(2).map(in_full).collect()
+}
+
+#[test]
+fn the_table_of_changes_names_the_files_that_its_examples_touch() {
+    for patch in CHANGES {
+        let change = patch.lines().find_map(|line| line.strip_prefix("Row: ")).unwrap();
+        let touched = patch.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(str::to_owned);
+        assert_eq!(touched.collect::<BTreeSet<_>>(), files_of_row(change), "{change}");
+    }
 }
