@@ -260,7 +260,7 @@ async fn nothing_is_committed_past_a_letter_that_cannot_be_written() {
     let world = World::shared().await;
     let (cart, orders) = (world.cart().await, world.orders().await);
     let id = in_partition(0, "BEHIND");
-    // Too little for a letter, enough for the marks of transactions.
+    // Too little for a letter, enough for control records.
     world.dead_letters().configure("max.message.bytes", "300").await;
     let rubbish = world.events().write(Some(in_partition(0, "X").as_bytes()), Some(b"rubbish"), &[]).await;
     cart.create(&id, 1).await;

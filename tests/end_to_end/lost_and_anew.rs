@@ -208,7 +208,7 @@ async fn a_changelog_that_was_made_anew_and_is_longer_ends_who_follows_it() {
     service.signal(Signal::STOP);
     changelog.delete().await;
     changelog.create(1, &[("cleanup.policy", "delete")]).await;
-    // Up to where it reads on: behind the mark of a transaction.
+    // Up to where it reads on: behind a control record.
     for _ in 0..=known + 1 {
         changelog.write(Some(b"\0unknown"), None, &[]).await;
     }

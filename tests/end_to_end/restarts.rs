@@ -112,7 +112,7 @@ async fn an_update_finds_its_create_that_came_while_nobody_processed() {
     let orders = world.orders().await;
     orders.order("LATE", |order| order["status"] == "confirmed").await;
     assert_eq!(orders.get(&event).await.json["outcome"], "applied");
-    // One whose order never comes is given up all the same, also when the log ends with the mark of a transaction.
+    // One whose order never comes is given up all the same, also when the log ends with a control record.
     let events = world.events();
     let late = events.read().into_iter().find(|record| record.key.as_deref() == Some(b"LATE")).unwrap();
     let mut value = late.value.unwrap();

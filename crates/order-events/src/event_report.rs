@@ -39,7 +39,7 @@ pub enum EventOutcome {
     Held,
     /// It could not be processed; it is in the dead letter topic.
     DeadLettered,
-    /// There is no event at that offset, but the mark of a transaction.
+    /// There is no event at that offset, but a control record (the end of a transaction).
     NoEvent,
     /// It is processed; what became of it is not kept so long.
     Forgotten,

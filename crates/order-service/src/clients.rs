@@ -3,6 +3,7 @@
 use order_events::config::{KafkaConfig, PropertyError, SOCKET_TIMEOUT};
 use rdkafka::ClientConfig;
 
+use crate::event::record::MAX_RECORD_BYTES;
 use crate::settings::{PipelineSettings, instance_of};
 use crate::writer::TRANSACTIONAL_ID;
 
@@ -140,7 +141,8 @@ fn tail(kafka: &KafkaConfig, group: &str) -> Result<ClientConfig, PropertyError>
 fn producer(kafka: &KafkaConfig, transactional_id: Option<&str>) -> Result<ClientConfig, PropertyError> {
     let transactional_id = transactional_id.map(|id| (TRANSACTIONAL_ID, id));
     // What is made of the largest event must fit.
-    let fixed = [("enable.idempotence", "true"), ("acks", "all"), ("message.max.bytes", "4000000")];
+    let max_bytes = MAX_RECORD_BYTES.to_string();
+    let fixed = [("enable.idempotence", "true"), ("acks", "all"), ("message.max.bytes", max_bytes.as_str())];
     kafka.client(
         &[
             ("client.id", "order-service"),

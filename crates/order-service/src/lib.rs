@@ -12,7 +12,6 @@ mod event;
 #[cfg(test)]
 mod golden;
 pub mod http;
-mod mark;
 mod metrics;
 mod pipeline;
 #[cfg(test)]
@@ -42,7 +41,7 @@ use crate::config::Config;
 use crate::dead_letters::DeadLetterTopicError;
 use crate::http::state::{AppState, Letters, LettersCell};
 use crate::metrics::EventMetrics;
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::{Fetcher, Pipeline, PipelineError};
 use crate::settings::TopicNames;
 use crate::topics::{OrderTopics, Shape};
 use crate::view::status::{Obstacle, Status};
@@ -138,7 +137,7 @@ async fn process(
         group: config.settings.consumer_group_id.clone(),
         events,
         changelog,
-        registry,
+        fetcher: Fetcher::new(registry, status.clone(), stop.clone()),
         view,
         status,
         metrics,

@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, Pur
 use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
 use tracing::warn;
 
-use crate::mark::Mark;
+use crate::changelog::Mark;
 
 /// How long each step of a transaction may take. The brokers abort one that takes longer than
 /// `transaction.timeout.ms` in all.

@@ -45,7 +45,7 @@ pub(super) fn told(outcome: Option<Outcome>) -> (&'static str, Option<&'static s
         Some(Outcome::Duplicate | Outcome::CopyOf(_)) => ("duplicate", None),
         Some(Outcome::Held) => ("held", None),
         Some(Outcome::Letter(reason)) => ("dead_lettered", Some(reason)),
-        // An aborted event, or the mark of a transaction.
+        // An aborted event, or a control record.
         None => ("no_event", None),
     }
 }

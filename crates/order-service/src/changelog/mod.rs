@@ -8,11 +8,13 @@ mod entry;
 mod golden;
 mod identity;
 mod key;
+mod mark;
 mod state_bytes;
 
 pub use entry::{Barrier, ChangelogEntry, OutcomeRun, OutcomeWindow, Progress};
 pub use identity::Identity;
 pub use key::Key;
+pub(crate) use mark::Mark;
 
 pub use crate::event::state::OrderState;
 

@@ -11,6 +11,8 @@ use crate::event::state::HeldUpdate;
 /// letter topic may have.
 const MAX_ORIGINAL_BYTES: usize = 3_900_000;
 
+const _: () = assert!(MAX_ORIGINAL_BYTES < record::MAX_RECORD_BYTES, "a letter has headers of its own, too");
+
 /// The longest key that the letter of a too large record keeps, and that can be an order id.
 pub(super) const MAX_KEY_BYTES: usize = 1024;
 

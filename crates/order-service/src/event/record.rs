@@ -7,15 +7,20 @@ use order_events::{EventCodec, OrderEvent, Place, Position, Reason};
 use rdkafka::Message;
 use rdkafka::message::Headers;
 
-use crate::event::fold::Incoming;
+use crate::event::fold::{Incoming, MAX_HELD_BYTES};
 use crate::event::key::EventKey;
 use crate::event::original::{OriginalHeader, OriginalRecord};
 use crate::event::outcome::Rejection;
 use crate::event::redrive_origin;
 
+/// The most bytes of a record that order-service writes, uncompressed.
+pub(crate) const MAX_RECORD_BYTES: usize = 4_000_000;
+
 /// An event must be smaller than this, in bytes, as it is when it is not compressed. A state holds an order, a status of
 /// another event, and half a MiB of updates that wait: together less than the 4 MB of a record of the changelog.
 const MAX_VALUE_BYTES: usize = 1_500_000;
+
+const _: () = assert!(2 * MAX_VALUE_BYTES + MAX_HELD_BYTES < MAX_RECORD_BYTES, "a state fits into a record");
 
 /// Why a record is not an event to be folded.
 #[derive(Debug)]

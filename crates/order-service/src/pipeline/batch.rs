@@ -8,6 +8,7 @@ use order_events::codec::{EncodeError, SchemaId};
 use rdkafka::Message;
 
 use super::grace::Timer;
+use super::index_of;
 use super::retry::Retry;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Progress};
 use crate::dead_letters::{DeadLetter, Tally, counts};
@@ -190,10 +191,7 @@ impl PartitionBatch {
     ) -> Result<(bool, Option<OrderState>), CorruptState> {
         match self.overlay.remove(order_id) {
             Some(state) => Ok((true, state)),
-            None => {
-                let partition = usize::try_from(self.number).unwrap_or_default();
-                Ok((false, store.state(partition, order_id)?))
-            }
+            None => Ok((false, store.state(index_of(self.number), order_id)?)),
         }
     }
 

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::number;
 use super::tail::is_passing;
-use crate::mark::Mark;
+use crate::changelog::Mark;
 
 /// So many answers must say that something is lost.
 const ANSWERS: u32 = 3;

@@ -4,8 +4,9 @@ use compact_str::CompactString;
 use order_events::codec::EncodeError;
 
 use super::batch::PartitionBatch;
+use super::index_of;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, OutcomeWindow};
-use crate::view::outcomes::Outcomes;
+use crate::view::processed::Processed;
 use crate::view::store::StateBytes;
 
 /// See the module.
@@ -23,20 +24,25 @@ pub(super) struct EncodedBatch {
 }
 
 impl EncodedBatch {
-    /// Encodes a batch over what is known of the partition's outcomes. What became of events before `log_start` is forgotten.
+    /// Encodes a batch over what is known of earlier outcomes. What became of events before `log_start` is forgotten.
     pub(super) fn new(
         mut batch: PartitionBatch,
         codec: &ChangelogCodec,
-        outcomes: &Outcomes,
+        processed: &Processed,
         log_start: i64,
         identity: Option<Vec<u8>>,
     ) -> Result<Self, EncodeError> {
         let states = batch.encode_states(codec)?;
-        let mut windows = Vec::new();
-        for (first, changes) in batch.windows() {
-            windows.push((first, encoded_window(codec, outcomes.window(first, &changes))?));
+        let changes = batch.windows().into_iter();
+        let (changed, stale) = processed.read(index_of(batch.number), |outcomes| {
+            let changed = changes.map(|(first, changes)| (first, outcomes.window(first, &changes)));
+            (changed.collect::<Vec<_>>(), outcomes.stale(log_start))
+        });
+        let mut windows = Vec::with_capacity(changed.len());
+        for (first, window) in changed {
+            windows.push((first, encoded_window(codec, window)?));
         }
-        if let Some((from, stale)) = outcomes.stale(log_start) {
+        if let Some((from, stale)) = stale {
             batch.progress.outcomes_from = from;
             windows.retain(|(first, _)| *first >= from);
             windows.extend(stale.into_iter().map(|first| (first, None)));

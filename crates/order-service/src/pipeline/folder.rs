@@ -157,9 +157,8 @@ mod tests {
     use rdkafka::message::OwnedMessage;
 
     use super::*;
-    use crate::changelog::ChangelogCodec;
+    use crate::changelog::{ChangelogCodec, Mark};
     use crate::event::outcome::Outcome;
-    use crate::mark::Mark;
     use crate::pipeline::partition::Watermarks;
     use crate::samples;
     use crate::settings::Guarantee;

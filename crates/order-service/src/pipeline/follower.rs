@@ -15,20 +15,17 @@ use super::partition::Partition;
 use super::partitions::Partitions;
 use super::tail::News;
 use super::{Pipeline, PipelineError};
-use crate::changelog::{Barrier, ChangelogEntry, Identity, Key, Progress};
-use crate::mark::Mark;
+use crate::changelog::{Barrier, ChangelogEntry, Identity, Key, Mark, Progress};
 use crate::settings::instance_of;
-use crate::view::status::Obstacle;
 use crate::view::store::StateBytes;
 
-/// What came of reading on.
-pub(super) enum Followed {
-    /// What was there is read.
-    On,
-    /// The changelog may not be what it was, for this reason.
-    Doubt(String),
-    /// A broker has sent records that cannot be read; the tail asks for them again.
-    Damage(KafkaError),
+/// What reading on has shown.
+#[derive(Default)]
+pub(super) struct Followed {
+    /// Why the changelog may not be what it was, if so.
+    pub(super) doubt: Option<String>,
+    /// That a broker has sent records that cannot be read, if so; the tail asks for them again.
+    pub(super) damage: Option<KafkaError>,
 }
 
 /// States of one partition that were read and are not shown yet.
@@ -53,28 +50,30 @@ pub(super) fn follow(
         }
     });
     let is_another = reader.finish();
-    let followed = match read {
-        Ok(count) => {
-            if count > 0 {
-                partitions.silence.end();
-            }
-            Followed::On
-        }
-        Err(PipelineError::Kafka(error)) => cannot_follow(pipeline, error)?,
-        Err(error) => return Err(error),
-    };
+    let mut followed = Followed::default();
     if is_another {
-        return Ok(Followed::Doubt("it has another identity than before".to_owned()));
+        followed.doubt = Some("it has another identity than before".to_owned());
+    }
+    match read {
+        Ok(0) => {}
+        Ok(_) => partitions.silence.end(),
+        Err(PipelineError::Kafka(error)) => followed.note(pipeline, error)?,
+        Err(error) => return Err(error),
     }
     Ok(followed)
 }
 
-/// A broker says that there is no such topic or offset, which may not be true; or it has sent what cannot be read.
-fn cannot_follow(pipeline: &Pipeline, error: KafkaError) -> Result<Followed, NotAllowed> {
-    match error.rdkafka_error_code() {
-        Some(code) if is_damaged(code) => Ok(Followed::Damage(error)),
-        Some(Code::TopicAuthorizationFailed) => Err(NotAllowed::topic("read", &pipeline.topics.changelog)),
-        _ => Ok(Followed::Doubt(error.to_string())),
+impl Followed {
+    /// A broker says that there is no such topic or offset, which may not be true; or it has sent what cannot be read.
+    fn note(&mut self, pipeline: &Pipeline, error: KafkaError) -> Result<(), NotAllowed> {
+        match error.rdkafka_error_code() {
+            Some(code) if is_damaged(code) => self.damage = Some(error),
+            Some(Code::TopicAuthorizationFailed) => {
+                return Err(NotAllowed::topic("read", &pipeline.topics.changelog));
+            }
+            _ => self.doubt = Some(error.to_string()),
+        }
+        Ok(())
     }
 }
 
@@ -241,12 +240,11 @@ fn decode(
             Err(DecodeError::Undecodable(reason)) => return Err(unreadable(reason)),
             Err(DecodeError::SchemaNeeded(id)) => id,
         };
-        let fetcher = pipeline.fetcher();
-        let taught = fetcher.teach(&pipeline.changelog, id, true, || pipeline.status.beat());
+        let taught = pipeline.fetcher.teach(&pipeline.changelog, id, true, || pipeline.status.beat());
         match pipeline.runtime.block_on(taught) {
-            Some(Ok(())) => pipeline.status.clear(Obstacle::Registry),
+            Some(Ok(())) => {}
             Some(Err(reason)) => return Err(unreadable(reason)),
             None => return Ok(None),
-        };
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The consumer of the events, in its group.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use order_events::permission::NotAllowed;
 use rdkafka::TopicPartitionList;
@@ -11,7 +11,6 @@ use rdkafka::message::BorrowedMessage;
 use tracing::{debug, info};
 
 use super::backlog::Backlog;
-use super::clock::Now;
 use super::partition::{Partition, Watermarks};
 use super::rebalance::{Change, GroupContext};
 use super::{Pipeline, PipelineError};
@@ -75,7 +74,7 @@ impl<'c> Group<'c> {
     /// The next thing that has come; waits `patience` for it. The group's changes come inside the poll, before the record
     /// that it gives.
     pub(super) fn poll(&mut self, patience: Duration) -> Polled<'c> {
-        if self.changes.is_empty() && self.next.is_none() {
+        if !self.has_more() {
             self.next = self.consumer.poll(patience);
             self.changes.extend(self.consumer.context().take_changes());
         }
@@ -87,6 +86,11 @@ impl<'c> Group<'c> {
                 Some(Err(error)) => Polled::Failed(error),
             },
         }
+    }
+
+    /// Whether the last poll gave something that was not taken yet.
+    pub(super) fn has_more(&self) -> bool {
+        !self.changes.is_empty() || self.next.is_some()
     }
 
     /// Where a partition begins and ends.
@@ -115,9 +119,8 @@ impl<'c> Group<'c> {
     }
 
     /// How many records wait that cannot be processed just now.
-    pub(super) fn blocked(&self, partitions: &[Partition], now: Now) -> usize {
-        let blocked =
-            partitions.iter().enumerate().filter(|(_, partition)| partition.is_blocked(now.instant));
+    pub(super) fn blocked(&self, partitions: &[Partition], now: Instant) -> usize {
+        let blocked = partitions.iter().enumerate().filter(|(_, partition)| partition.is_blocked(now));
         blocked.map(|(index, _)| self.backlog.of(index).len()).sum()
     }
 
@@ -130,28 +133,47 @@ impl<'c> Group<'c> {
         most: usize,
         can_write: bool,
     ) -> Result<(), KafkaError> {
-        let now = Now::read();
+        let now = Instant::now();
         let is_full = self.backlog.len() - self.blocked(partitions, now) >= most;
         for (index, partition) in partitions.iter().enumerate() {
-            let is_blocked = partition.is_blocked(now.instant);
+            let is_blocked = partition.is_blocked(now);
             let waiting = self.backlog.of(index).len();
-            let is_paused = match self.paused[index] {
-                false if is_blocked => waiting > most / 2,
-                false => is_full && !can_write && waiting > 0,
-                true => is_blocked || is_full,
-            };
+            let is_paused =
+                should_be_paused(self.paused[index], Load { is_blocked, is_full, can_write, waiting, most });
             if is_paused != self.paused[index] {
                 let mut list = TopicPartitionList::new();
                 list.add_partition(self.topic, partition.number());
                 if is_paused {
-                    self.consumer.pause(&list)?
+                    self.consumer.pause(&list)?;
                 } else {
-                    self.consumer.resume(&list)?
+                    self.consumer.resume(&list)?;
                 }
                 self.paused[index] = is_paused;
             }
         }
         Ok(())
+    }
+}
+
+/// What there is to do for a partition.
+#[derive(Clone, Copy)]
+struct Load {
+    /// Its records cannot be processed just now.
+    is_blocked: bool,
+    /// A batch of other records is there.
+    is_full: bool,
+    can_write: bool,
+    /// How many of its records wait.
+    waiting: usize,
+    /// The size of a batch.
+    most: usize,
+}
+
+fn should_be_paused(is_paused: bool, Load { is_blocked, is_full, can_write, waiting, most }: Load) -> bool {
+    match is_paused {
+        true => is_blocked || is_full,
+        false if is_blocked => waiting > most / 2,
+        false => is_full && !can_write && waiting > 0,
     }
 }
 
@@ -163,5 +185,36 @@ pub(super) fn not_allowed(pipeline: &Pipeline, code: Code) -> NotAllowed {
             NotAllowed { operation: "join", resource }
         }
         _ => NotAllowed::topic("read", &pipeline.topics.events),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Load = Load { is_blocked: false, is_full: false, can_write: true, waiting: 0, most: 100 };
+
+    #[test]
+    fn a_blocked_partition_is_paused_when_half_a_batch_of_it_waits_and_until_it_goes_on() {
+        let blocked = |waiting| Load { is_blocked: true, waiting, ..IDLE };
+        assert!(!should_be_paused(false, blocked(50)));
+        assert!(should_be_paused(false, blocked(51)));
+        assert!(should_be_paused(true, blocked(0)));
+        assert!(!should_be_paused(true, IDLE));
+    }
+
+    #[test]
+    fn what_is_only_behind_is_fetched_on() {
+        let behind = Load { is_full: true, waiting: 100, ..IDLE };
+        assert!(!should_be_paused(false, behind));
+        assert!(should_be_paused(true, behind), "it goes on when less than a batch is there");
+    }
+
+    #[test]
+    fn while_nothing_can_be_written_a_full_batch_is_enough() {
+        let stuck = Load { is_full: true, can_write: false, waiting: 1, ..IDLE };
+        assert!(should_be_paused(false, stuck));
+        assert!(!should_be_paused(false, Load { waiting: 0, ..stuck }), "nothing of it waits");
+        assert!(!should_be_paused(false, Load { is_full: false, ..stuck }));
     }
 }

@@ -42,12 +42,12 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use order_events::{EventCodec, SchemaRegistry};
+use order_events::EventCodec;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::error::PipelineError;
-use self::schemas::Fetcher;
+pub(crate) use self::schemas::Fetcher;
 pub(crate) use self::watch::watch;
 use self::worker::Worker;
 use crate::changelog::ChangelogCodec;
@@ -74,8 +74,8 @@ pub(crate) struct Pipeline {
     pub events: Arc<EventCodec>,
     /// Reads and writes the changelog.
     pub changelog: Arc<ChangelogCodec>,
-    /// Has the schemas of both.
-    pub registry: Arc<SchemaRegistry>,
+    /// Fetches the schemas of both.
+    pub fetcher: Fetcher,
     /// What it shows.
     pub view: View,
     /// Where it tells how it is.
@@ -100,10 +100,6 @@ impl Pipeline {
             Some(mut worker) => worker.run(),
             None => Ok(()),
         }
-    }
-
-    fn fetcher(&self) -> Fetcher {
-        Fetcher::new(self.registry.clone(), self.status.clone(), self.stop.clone())
     }
 
     /// Waits. False if it was told to stop meanwhile.

@@ -19,7 +19,7 @@ const MOST_LEFT_BEHIND: usize = 20;
 
 /// What is known of a transaction that did not go through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Aftermath {
     /// Nothing of it will ever be seen.
     Aborted,
     /// It may have been committed.
@@ -85,7 +85,7 @@ impl Pace {
         Ok(())
     }
 
-    /// A transaction was committed.
+    /// Transactions are possible, as one that was committed shows, or a new writer that has nothing to write.
     pub(super) fn went_well(&mut self, pipeline: &Pipeline) {
         self.backoff = FIRST_BACKOFF;
         if pipeline.status.clear(Obstacle::Transactions) {
@@ -106,18 +106,18 @@ impl Pace {
         pipeline: &Pipeline,
         what: &str,
         failure: Failure,
-    ) -> Result<Fate, PipelineError> {
+    ) -> Result<Aftermath, PipelineError> {
         const UNKNOWN: &str = "the outcome of a transaction is unknown";
         let (fate, result, what, error) = match failure {
-            Failure::Aborted(error) => (Fate::Aborted, "aborted", what, error),
-            Failure::Unknown(error) => (Fate::Unknown, "unknown", UNKNOWN, error),
+            Failure::Aborted(error) => (Aftermath::Aborted, "aborted", what, error),
+            Failure::Unknown(error) => (Aftermath::Unknown, "unknown", UNKNOWN, error),
             Failure::LeftBehind(error) => {
                 pipeline.metrics.failed("left_behind");
                 self.left_behind += 1;
                 if self.left_behind >= MOST_LEFT_BEHIND {
                     return Err(PipelineError::LeftBehind { producers: self.left_behind });
                 }
-                (Fate::Unknown, "unknown", UNKNOWN, error)
+                (Aftermath::Unknown, "unknown", UNKNOWN, error)
             }
         };
         self.writer = None;

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! Follows ──assigned──► NeedsBarrier ──barrier_written──► AwaitsBarrier ──take_over──► Active
-//!    ▲                       ▲                                  │                        │
-//!    │                       └───────────── writer_lost ────────┴────────────────────────┤
-//!    └────────────────────────────────────── revoked ────────────────────────────────────┘
 //! ```
+//!
+//! From each of them, `assigned` and `writer_lost` lead back to `NeedsBarrier` (the latter not from `Follows`), and `revoked`
+//! leads back to `Follows`.
 //!
 //! It knows no clock and no client: it is told what happened, and says whether the tail of the changelog must move.
 
@@ -15,9 +15,8 @@ use order_events::codec::SchemaId;
 
 use super::grace::{Grace, Timer};
 use super::retry::Retry;
-use crate::changelog::Progress;
+use crate::changelog::{Mark, Progress};
 use crate::dead_letters::{Change, Gate, Limit, Stop, Tally};
-use crate::mark::Mark;
 
 /// When a leader that did not tell where the events begin and end is asked again.
 const LEADER_PAUSE: Duration = Duration::from_secs(2);
@@ -35,8 +34,6 @@ enum Role {
         offset: i64,
         /// Since when it is awaited, or since when the writer that is in the way was fenced.
         since: Instant,
-        /// When to ask again where the events begin and end, if their leader did not answer.
-        ask_again_at: Option<Instant>,
     },
     /// This instance processes it.
     Active(Active),
@@ -64,7 +61,7 @@ pub(super) enum TailMove {
     ReturnTo(i64),
 }
 
-/// Where the log of a partition's events begins, and where its committed records end.
+/// Where the log of a partition's events begins, and where a consumer of committed records comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Watermarks {
     /// The offset of the first record.
@@ -101,12 +98,16 @@ pub(super) struct Partition {
     marks: [Option<Mark>; 2],
     /// What the changelog says of the progress; `None` if it says nothing.
     progress: Option<Progress>,
-    /// Where the log of the events was seen to begin, when the consumer found that out of range.
+    /// Where the log of the events was seen to begin, when the consumer asked for an older offset.
     log_start: Option<i64>,
+    /// When to ask again where the events begin and end, if their leader did not answer.
+    ask_again_at: Option<Instant>,
     /// Who wrote the last barrier that was read.
     last_writer: Option<String>,
     /// The record that identifies the changelog; partition 0 has it.
     identity: Option<Mark>,
+    /// What is written to a changelog that nothing identifies.
+    own_identity: Option<Vec<u8>>,
     /// The record whose processing failed, if it may pass. The loss of a writer does not begin its retries anew.
     retry: Option<Retry>,
     /// Stops it when too many of its events become dead letters. It outlives a revocation: a group that gives the
@@ -123,8 +124,10 @@ impl Partition {
             marks: [None; 2],
             progress: None,
             log_start: None,
+            ask_again_at: None,
             last_writer: None,
             identity: None,
+            own_identity: None,
             retry: None,
             gate: Gate::new(limit),
         }
@@ -139,13 +142,13 @@ impl Partition {
 
     /// The group has given it to this instance.
     pub(super) fn assigned(&mut self) -> TailMove {
-        self.retry = None;
+        (self.retry, self.ask_again_at) = (None, None);
         self.leave_for(Role::NeedsBarrier)
     }
 
     /// The group has taken it from this instance.
     pub(super) fn revoked(&mut self) -> TailMove {
-        self.retry = None;
+        (self.retry, self.ask_again_at) = (None, None);
         self.leave_for(Role::Follows)
     }
 
@@ -164,7 +167,7 @@ impl Partition {
     /// The barrier is committed, at this offset of the changelog.
     pub(super) fn barrier_written(&mut self, offset: i64, now: Instant) {
         if self.needs_barrier() {
-            self.role = Role::AwaitsBarrier { offset, since: now, ask_again_at: None };
+            self.role = Role::AwaitsBarrier { offset, since: now };
         }
     }
 
@@ -192,7 +195,7 @@ impl Partition {
     /// Since when its barrier does not come back, if it is awaited.
     pub(super) fn awaited_since(&self) -> Option<Instant> {
         match self.role {
-            Role::AwaitsBarrier { offset, since, .. } if self.known() < offset => Some(since),
+            Role::AwaitsBarrier { offset, since } if self.known() < offset => Some(since),
             _ => None,
         }
     }
@@ -253,8 +256,14 @@ impl Partition {
         self.number == 0 && self.identity.is_none()
     }
 
-    /// A record that identifies the changelog is in it. Returns whether it is the same as before: without transactions,
-    /// an attempt that failed may have written it twice.
+    /// What identifies the changelog, if it lacks that and this is the partition that has it. It is made once: without
+    /// transactions, an attempt that failed may have written it already.
+    pub(super) fn missing_identity(&mut self, make: impl FnOnce() -> Vec<u8>) -> Option<Vec<u8>> {
+        self.lacks_identity().then(|| self.own_identity.get_or_insert_with(make).clone())
+    }
+
+    /// A record that identifies the changelog is in it. Returns whether it says the same as the one before.
+    #[must_use]
     pub(super) fn identified(&mut self, mark: Mark) -> bool {
         let is_another = self.identity.is_some_and(|before| !mark.says_the_same(before));
         if !is_another {
@@ -267,15 +276,13 @@ impl Partition {
 
     /// Whether it can be taken over: its barrier is read back, and its leader was not asked just now.
     pub(super) fn can_be_taken_over(&self, now: Instant) -> bool {
-        matches!(self.role, Role::AwaitsBarrier { offset, ask_again_at, .. }
-            if self.known() >= offset && ask_again_at.is_none_or(|at| at <= now))
+        let is_read_back = self.awaits_barrier() && self.awaited_since().is_none();
+        is_read_back && self.ask_again_at.is_none_or(|at| at <= now)
     }
 
     /// The leader of its events does not answer; it is asked again later.
     pub(super) fn leader_silent(&mut self, now: Instant) {
-        if let Role::AwaitsBarrier { ask_again_at, .. } = &mut self.role {
-            *ask_again_at = Some(now + LEADER_PAUSE);
-        }
+        self.ask_again_at = Some(now + LEADER_PAUSE);
     }
 
     /// Where its events begin and end, held against what is processed.
@@ -299,7 +306,7 @@ impl Partition {
         }
         let taken_over = taken_over(self.progress, log.start);
         let TakenOver { progress, lost } = taken_over;
-        self.progress = Some(progress);
+        (self.progress, self.log_start) = (Some(progress), None);
         // What is lost must be known to the other instances, and to who asks for what became of it. A changelog that has
         // no identity yet gets one.
         let unwritten = lost > 0 || self.lacks_identity();
@@ -309,7 +316,7 @@ impl Partition {
 
     /// The consumer asked for an offset that its log does not have any more: it begins at `start`.
     pub(super) fn log_starts_at(&mut self, start: i64) {
-        self.log_start = Some(start);
+        self.log_start = self.log_start.max(Some(start));
     }
 
     /// From where its events are fetched; `None` is from the begin of their log. Behind what is processed, unless the log
@@ -544,7 +551,10 @@ mod tests {
                 (Self::WriterLost, Follows) => (Follows, Stay),
                 (Self::WriterLost, NeedsBarrier | Awaits | ReadBack) => (NeedsBarrier, Stay),
                 (Self::WriterLost, Active) => (NeedsBarrier, ReturnTo(BARRIER)),
-                (Self::LastWriterFenced | Self::LeaderSilent | Self::Committed, _) => (state, Stay),
+                (
+                    Self::LastWriterFenced | Self::LeaderSilent | Self::Committed,
+                    Follows | NeedsBarrier | Awaits | ReadBack | Active,
+                ) => (state, Stay),
             }
         }
     }
@@ -602,7 +612,7 @@ mod tests {
         let log = Watermarks { start: 4, end: 20 };
         let take_over = |before: Option<Progress>| {
             let mut partition = State::ReadBack.partition();
-            partition.identified(mark(1));
+            assert!(partition.identified(mark(1)));
             before.into_iter().for_each(|before| partition.progress_read(before));
             let (taken_over, _) = partition.take_over(log, []).unwrap();
             assert_eq!(partition.active(), Some(taken_over.progress));
@@ -640,7 +650,67 @@ mod tests {
         partition.progress_read(progress(5));
         assert_eq!(partition.fetch_from(), Some(5));
         partition.log_starts_at(9);
-        assert_eq!(partition.fetch_from(), Some(9));
+        partition.log_starts_at(7);
+        assert_eq!(partition.fetch_from(), Some(9), "a leader that is not up to date knows an older one");
+    }
+
+    #[test]
+    fn an_attempt_that_failed_and_the_next_one_write_the_same_identity() {
+        let mut partition = State::Active.partition();
+        let mut made = 0..;
+        let mut attempt = || partition.missing_identity(|| vec![made.next().unwrap()]);
+        assert_eq!([attempt(), attempt()], [Some(vec![0]), Some(vec![0])]);
+        assert!(partition.identified(mark(8)));
+        assert_eq!(partition.missing_identity(Vec::new), None);
+        assert_eq!(Partition::new(1, "off".parse().unwrap()).missing_identity(Vec::new), None);
+    }
+
+    #[test]
+    fn fencing_begins_the_wait_for_the_barrier_anew() {
+        let mut partition = State::Awaits.partition();
+        let later = partition.awaited_since().unwrap() + Duration::from_secs(1);
+        partition.last_writer_fenced(later);
+        assert_eq!(partition.awaited_since(), Some(later));
+    }
+
+    #[test]
+    fn retries_outlive_a_writer_and_not_an_owner() {
+        let retry = Some(Retry::new(5, 2, Instant::now()));
+        let mut partition = State::Active.partition();
+        partition.folded(None, retry);
+        let _ = partition.writer_lost();
+        assert!(partition.retry().is_some_and(|retry| retry.is_of(5)));
+        let _ = partition.assigned();
+        assert!(partition.retry().is_none(), "a rebalance");
+        partition.folded(None, retry);
+        let _ = partition.revoked();
+        assert!(partition.retry().is_none());
+    }
+
+    #[test]
+    fn a_stop_outlives_a_revocation_and_is_told_by_the_owner_only() {
+        let mut partition = Partition::new(0, "0%/1/1m".parse().unwrap());
+        let now = Instant::now();
+        let _ = partition.assigned();
+        assert!(partition.count_letters(Tally { events: 1, letters: 1 }, now).is_some());
+        assert!(partition.stop().is_some());
+        let _ = partition.revoked();
+        assert!(partition.stop().is_none());
+        assert_eq!(partition.tick(now + Duration::from_secs(3600)), None, "nobody is there to be told");
+        let _ = partition.assigned();
+        assert!(partition.stop().is_some() && partition.is_stopped());
+        assert_eq!(partition.tick(now + Duration::from_secs(3600)), Some(Change::Probing));
+    }
+
+    #[test]
+    fn it_begins_with_the_timers_of_the_store_and_ignores_commits_of_others() {
+        let mut partition = State::ReadBack.partition();
+        partition.committed(progress(9), None, vec![(5, "ORD-1".into())]);
+        assert_eq!((partition.progress(), partition.held()), (None, 0));
+        let timers = [(5, "ORD-1".into()), (6, "ORD-2".into())];
+        let (_, tail_move) = partition.take_over(Watermarks { start: 0, end: 9 }, timers).unwrap();
+        assert_eq!(tail_move, TailMove::Leave);
+        assert_eq!(partition.held(), 2);
     }
 
     #[test]

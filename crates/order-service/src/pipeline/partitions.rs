@@ -1,15 +1,18 @@
 //! All partitions, and the tail that reads the changelog of those that this instance does not process.
+//!
+//! Where a change of a partition moves the tail, the change is made here.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
-use super::partition::{Partition, TailMove};
+use super::grace::Timer;
+use super::partition::{Partition, TailMove, TakenOver, Watermarks};
 use super::silence::Silence;
 use super::tail::{self, Tail};
 use super::{Pipeline, PipelineError};
 use crate::view::status::PartitionStatus;
 
-/// See the module. It keeps both together: where a partition is processed, the tail does not read it.
+/// See the module.
 pub(super) struct Partitions {
     all: Vec<Partition>,
     tail: Tail,
@@ -42,14 +45,39 @@ impl Partitions {
         (&self.tail, &mut self.all)
     }
 
-    /// Moves the tail as one of the partitions says.
-    pub(super) fn move_tail(&self, index: usize, change: TailMove) -> Result<(), PipelineError> {
+    /// The group has given this instance a partition, or has taken it.
+    pub(super) fn change_owner(&mut self, index: usize, is_ours: bool) -> Result<(), PipelineError> {
+        let partition = &mut self.all[index];
+        let tail_move = if is_ours { partition.assigned() } else { partition.revoked() };
+        self.move_tail(index, tail_move)
+    }
+
+    /// The writer is lost in an unknown state.
+    pub(super) fn writer_lost(&mut self, index: usize) -> Result<(), PipelineError> {
+        let tail_move = self.all[index].writer_lost();
+        self.move_tail(index, tail_move)
+    }
+
+    /// Everything before the barrier of a partition is known: see [`Partition::take_over`].
+    pub(super) fn take_over(
+        &mut self,
+        index: usize,
+        log: Watermarks,
+        held: Vec<Timer>,
+    ) -> Result<Option<TakenOver>, PipelineError> {
+        let Some((taken_over, tail_move)) = self.all[index].take_over(log, held) else { return Ok(None) };
+        self.move_tail(index, tail_move)?;
+        Ok(Some(taken_over))
+    }
+
+    fn move_tail(&self, index: usize, change: TailMove) -> Result<(), PipelineError> {
         let number = self.all[index].number();
-        Ok(match change {
+        match change {
             TailMove::Stay => {}
             TailMove::Leave => self.tail.leave(number)?,
             TailMove::ReturnTo(known) => self.tail.return_to(number, known)?,
-        })
+        }
+        Ok(())
     }
 
     /// Whether the tail is silent for too long, although something of the changelog is expected.

@@ -12,7 +12,7 @@ use super::folder::Folder;
 use super::group::Group;
 use super::partitions::Partitions;
 use super::schemas::Schemas;
-use super::transaction::{Stopped, Transaction, Written};
+use super::transaction::{NotCommitted, Transaction, Written};
 use super::{Pipeline, PipelineError, gates};
 use crate::changelog::Identity;
 use crate::settings::Guarantee;
@@ -40,10 +40,10 @@ pub(super) struct Committed {
 impl Processing<'_, '_> {
     /// Folds each active partition and sends what that makes, while the next one is folded; then commits. `None` if there
     /// was nothing to write.
-    pub(super) fn commit(&mut self, writer: &Writer) -> Result<Option<Committed>, Stopped> {
+    pub(super) fn run_transaction(&mut self, writer: &Writer) -> Result<Option<Committed>, NotCommitted> {
         let (mut transaction, mut batches) = (None, Vec::new());
         for index in 0..self.partitions.len() {
-            let Some(batch) = self.fold(index)? else { continue };
+            let Some(batch) = self.fold_partition(index)? else { continue };
             let batch = self.encode(index, batch)?;
             let transaction = match &transaction {
                 Some(begun) => begun,
@@ -58,7 +58,7 @@ impl Processing<'_, '_> {
     }
 
     /// Folds what is there of a partition. `None` if it is not active, or if there is nothing to write.
-    fn fold(&mut self, index: usize) -> Result<Option<PartitionBatch>, PipelineError> {
+    fn fold_partition(&mut self, index: usize) -> Result<Option<PartitionBatch>, PipelineError> {
         let Some(progress) = self.partitions[index].active() else { return Ok(None) };
         if self.partitions[index].is_stopped() {
             return Ok(None);
@@ -95,15 +95,11 @@ impl Processing<'_, '_> {
         }
     }
 
-    fn encode(&self, index: usize, batch: PartitionBatch) -> Result<EncodedBatch, PipelineError> {
+    fn encode(&mut self, index: usize, batch: PartitionBatch) -> Result<EncodedBatch, PipelineError> {
         let Pipeline { changelog, view, status, topics, .. } = self.pipeline;
-        let identity =
-            self.partitions[index].lacks_identity().then(|| Identity::new(&topics.events).to_bytes());
+        let identity = self.partitions[index].missing_identity(|| Identity::new(&topics.events).to_bytes());
         let log_start = status.start_offset(index);
-        let encoded = view
-            .processed
-            .read(index, |outcomes| EncodedBatch::new(batch, changelog, outcomes, log_start, identity));
-        Ok(encoded?)
+        Ok(EncodedBatch::new(batch, changelog, &view.processed, log_start, identity)?)
     }
 
     /// Commits what was sent, and the consumed offsets with it.
@@ -111,7 +107,7 @@ impl Processing<'_, '_> {
         &self,
         transaction: Transaction<'_, Writer>,
         batches: &[EncodedBatch],
-    ) -> Result<Written, Stopped> {
+    ) -> Result<Written, NotCommitted> {
         let metadata = self.group.metadata().map_err(|error| transaction.give_up(error))?;
         let mut offsets = TopicPartitionList::with_capacity(batches.len());
         for EncodedBatch { batch, .. } in batches {
@@ -138,7 +134,8 @@ impl Processing<'_, '_> {
             self.partitions[index].stored(mark);
         }
         if let (Some(mark), Some(first)) = (written.identity(), self.partitions.first_mut()) {
-            first.identified(mark);
+            // It is its own: there was none.
+            let _ = first.identified(mark);
         }
     }
 

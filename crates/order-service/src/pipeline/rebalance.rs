@@ -62,6 +62,7 @@ impl GroupContext {
             assignment.add_partition_offset(element.topic(), partition, from)?;
             assigned.push(partition);
         }
+        drop(fetch_from);
         consumer.assign(&assignment)?;
         Ok(assigned)
     }

@@ -30,6 +30,12 @@ pub(super) enum Attempt {
 }
 
 impl Retry {
+    /// Of the record at this offset, which was tried so often and is tried again then.
+    #[cfg(test)]
+    pub(super) fn new(offset: i64, attempts: u32, at: Instant) -> Self {
+        Self { offset, attempts, at }
+    }
+
     /// Whether it is not time yet.
     pub(super) fn waits(&self, now: Instant) -> bool {
         now < self.at

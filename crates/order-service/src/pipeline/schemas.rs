@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use order_events::codec::{AvroRecord, Codec, SchemaId, Undecodable};
-use order_events::registry::{FetchError, outage_backoff};
+use order_events::registry::{FetchError, RegistryUnavailable, outage_backoff};
 use order_events::{EventCodec, SchemaRegistry};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -45,17 +45,43 @@ impl NodesLag {
     }
 }
 
-/// Fetches schemas, however long the registry is away.
+/// Fetches schemas, however long the registry is away, and tells of that.
 #[derive(Clone)]
-pub(super) struct Fetcher {
+pub(crate) struct Fetcher {
     registry: Arc<SchemaRegistry>,
     status: Status,
     stop: CancellationToken,
+    /// How many fetches wait for a registry that is away.
+    waiting: Arc<Mutex<usize>>,
+}
+
+/// A fetch that waits for the registry, which is an obstacle as long as there is one.
+struct Waiting<'a>(&'a Fetcher);
+
+impl<'a> Waiting<'a> {
+    fn begin(fetcher: &'a Fetcher) -> Self {
+        *fetcher.waiting.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self(fetcher)
+    }
+
+    fn tell(&self, outage: &RegistryUnavailable) {
+        self.0.status.set(Obstacle::Registry, outage.to_string());
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiting -= 1;
+        if *waiting == 0 {
+            self.0.status.clear(Obstacle::Registry);
+        }
+    }
 }
 
 impl Fetcher {
-    pub(super) fn new(registry: Arc<SchemaRegistry>, status: Status, stop: CancellationToken) -> Self {
-        Self { registry, status, stop }
+    pub(crate) fn new(registry: Arc<SchemaRegistry>, status: Status, stop: CancellationToken) -> Self {
+        Self { registry, status, stop, waiting: Arc::default() }
     }
 
     /// Teaches `codec` the schema with this id; calls `waiting` before it waits for a registry that is away. An unknown
@@ -67,7 +93,7 @@ impl Fetcher {
         may_lag: bool,
         waiting: impl Fn(),
     ) -> Option<Result<(), Undecodable>> {
-        let (mut backoff, mut lag) = (outage_backoff(), NodesLag::default());
+        let (mut backoff, mut lag, mut is_away) = (outage_backoff(), NodesLag::default(), None);
         loop {
             let wait = match self.registry.teach(codec, id).await {
                 Ok(()) => return Some(Ok(())),
@@ -76,7 +102,7 @@ impl Fetcher {
                 Err(FetchError::Unavailable(outage)) => {
                     let wait = backoff.next().unwrap_or_default();
                     warn!(schema_id = id, %outage, ?wait, "waiting for the schema registry");
-                    self.status.set(Obstacle::Registry, outage.to_string());
+                    is_away.get_or_insert_with(|| Waiting::begin(self)).tell(&outage);
                     waiting();
                     wait
                 }
@@ -129,9 +155,6 @@ impl Schemas {
         );
         if let Err(reason) = taught {
             wanted.insert(id, Answer::No(reason, Instant::now()));
-        }
-        if !wanted.values().any(|answer| matches!(answer, Answer::Pending)) {
-            self.fetcher.status.clear(Obstacle::Registry);
         }
     }
 }

@@ -37,7 +37,7 @@ impl Silence {
         now.duration_since(*self.since.get_or_insert(now)) >= LONGEST
     }
 
-    /// The tail was replaced for it. If that one is silent as well, nothing more is expected until events come.
+    /// The tail was replaced for it. If that one is silent as well, a lag is no reason any more until events come.
     pub(super) fn replaced(&mut self, statuses: &[PartitionStatus]) {
         self.replaced_at = statuses.iter().map(|status| status.end_offset).collect();
     }

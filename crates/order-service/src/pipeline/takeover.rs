@@ -18,9 +18,9 @@ pub(super) const WATERMARK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Which partition is asked for first.
 #[derive(Default)]
-pub(super) struct Turn(usize);
+pub(super) struct Cursor(usize);
 
-impl Turn {
+impl Cursor {
     /// Begins to process the partitions whose barrier is read back. One whose leader does not answer keeps this thread
     /// waiting: only one such is asked a turn, and the next turn begins behind it. Gives the partition whose log ends before
     /// what is processed, if there is one.
@@ -44,7 +44,7 @@ impl Turn {
                 }
             };
             if let Ok(Some(log)) = checked {
-                take_over(pipeline, partitions, group, index, log)?;
+                activate(pipeline, partitions, group, index, log)?;
                 continue;
             }
             partitions[index].leader_silent(Instant::now());
@@ -56,7 +56,7 @@ impl Turn {
 }
 
 /// The barrier is read back: everything before it is known. From here on this instance processes.
-fn take_over(
+fn activate(
     pipeline: &Pipeline,
     partitions: &mut Partitions,
     group: &mut Group<'_>,
@@ -71,10 +71,8 @@ fn take_over(
         held.extend(updates.map(|update| (update.give_up_at, order_id.clone())));
     }
     let before = partitions[index].progress();
-    let Some((TakenOver { progress, lost }, tail_move)) = partitions[index].take_over(log, held) else {
-        return Ok(());
-    };
-    partitions.move_tail(index, tail_move)?;
+    let Some(taken_over) = partitions.take_over(index, log, held)? else { return Ok(()) };
+    let TakenOver { progress, lost } = taken_over;
     if lost > 0 {
         error!(
             partition = index,

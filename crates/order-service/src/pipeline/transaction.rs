@@ -12,15 +12,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::encoded::EncodedBatch;
 use super::partition::Partition;
 use super::{PipelineError, index_of};
-use crate::changelog::Key;
+use crate::changelog::{Key, Mark};
 use crate::dead_letters::{self, DeadLetter};
-use crate::mark::Mark;
 use crate::settings::TopicNames;
 use crate::writer::{Delivered, Failure, NewRecord, TransactionWriter};
 
 /// Why nothing was committed.
 #[derive(Debug)]
-pub(super) enum Stopped {
+pub(super) enum NotCommitted {
     /// The transaction failed.
     Failed(Failure),
     /// The dead letters could not be written, and so the transaction failed.
@@ -31,13 +30,13 @@ pub(super) enum Stopped {
     Error(PipelineError),
 }
 
-impl From<Failure> for Stopped {
+impl From<Failure> for NotCommitted {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
-impl<E: Into<PipelineError>> From<E> for Stopped {
+impl<E: Into<PipelineError>> From<E> for NotCommitted {
     fn from(error: E) -> Self {
         Self::Error(error.into())
     }
@@ -46,7 +45,8 @@ impl<E: Into<PipelineError>> From<E> for Stopped {
 /// The number of the record that identifies the changelog; all others have their partition's.
 const IDENTITY: usize = usize::MAX - 1;
 
-/// A transaction that has begun.
+/// A transaction that has begun. It ends with [`commit`](Self::commit) or [`give_up`](Self::give_up); after an error that ends
+/// the process, the next producer with its id ends it.
 pub(super) struct Transaction<'a, W> {
     writer: &'a W,
     topics: &'a TopicNames,
@@ -54,25 +54,25 @@ pub(super) struct Transaction<'a, W> {
 
 impl<'a, W: TransactionWriter> Transaction<'a, W> {
     /// Begins it.
-    pub(super) fn begin(writer: &'a W, topics: &'a TopicNames) -> Result<Self, Stopped> {
+    pub(super) fn begin(writer: &'a W, topics: &'a TopicNames) -> Result<Self, NotCommitted> {
         writer.begin()?;
         Ok(Self { writer, topics })
     }
 
     /// Gives it up after an error.
-    pub(super) fn give_up(&self, error: KafkaError) -> Stopped {
+    pub(super) fn give_up(&self, error: KafkaError) -> NotCommitted {
         self.writer.give_up(error).into()
     }
 
     /// Writes what a batch makes of one partition.
-    pub(super) fn write(&self, group: &str, encoded: &EncodedBatch) -> Result<(), Stopped> {
+    pub(super) fn write(&self, group: &str, encoded: &EncodedBatch) -> Result<(), NotCommitted> {
         let letters = self.send_letters(group, &encoded.batch.letters);
-        letters.map_err(|error| Stopped::LettersRefused(self.writer.give_up(error)))?;
+        letters.map_err(|error| NotCommitted::LettersRefused(self.writer.give_up(error)))?;
         self.send_changelog(encoded).map_err(|error| self.give_up(error))
     }
 
     /// Writes a barrier into these partitions.
-    pub(super) fn write_barriers(&self, numbers: &[i32], barrier: &[u8]) -> Result<(), Stopped> {
+    pub(super) fn write_barriers(&self, numbers: &[i32], barrier: &[u8]) -> Result<(), NotCommitted> {
         let key = Key::Barrier.as_text();
         for number in numbers {
             let sent = self.send(*number, &key, Some(barrier), Some(index_of(*number)));
@@ -133,7 +133,7 @@ impl<'a, W: TransactionWriter> Transaction<'a, W> {
         self,
         partitions: &[Partition],
         consumed: Option<(TopicPartitionList, ConsumerGroupMetadata)>,
-    ) -> Result<Written, Stopped> {
+    ) -> Result<Written, NotCommitted> {
         let written = self.delivered(partitions)?;
         self.writer.commit(consumed)?;
         Ok(written)
@@ -142,13 +142,13 @@ impl<'a, W: TransactionWriter> Transaction<'a, W> {
     /// Waits until the records are delivered, and gives the transaction up if they got offsets that the changelog had
     /// given before: without its progress record, the next start processes the events again. In `at_least_once` what was
     /// sent cannot be taken back, the progress included.
-    fn delivered(&self, partitions: &[Partition]) -> Result<Written, Stopped> {
+    fn delivered(&self, partitions: &[Partition]) -> Result<Written, NotCommitted> {
         let written = Written(self.writer.delivered().map_err(|error| self.give_up(error))?);
         match written.seems_another_changelog(partitions) {
             None => Ok(written),
             Some(reason) => {
                 let failure = self.writer.give_up(KafkaError::MessageProduction(Code::NoOffset));
-                Err(Stopped::OtherChangelog(reason, failure))
+                Err(NotCommitted::OtherChangelog(reason, failure))
             }
         }
     }
@@ -290,7 +290,7 @@ mod tests {
     }
 
     /// Both batches in one transaction.
-    fn run(writer: &FakeWriter, known_up_to: i64) -> Result<Written, Stopped> {
+    fn run(writer: &FakeWriter, known_up_to: i64) -> Result<Written, NotCommitted> {
         let topics = topics();
         let transaction = Transaction::begin(writer, &topics)?;
         transaction.write("group", &full_batch())?;
@@ -321,7 +321,7 @@ mod tests {
     fn where_letters_are_refused_nothing_else_is_written() {
         for refused in ["dead-letters", "drain"] {
             let writer = FakeWriter::new(10, Some(refused));
-            assert!(matches!(run(&writer, 9), Err(Stopped::LettersRefused(_))), "{refused}");
+            assert!(matches!(run(&writer, 9), Err(NotCommitted::LettersRefused(_))), "{refused}");
             let calls = writer.calls.borrow();
             assert!(!calls.iter().any(|call| call.starts_with("changelog") || call == "commit"), "{calls:?}");
             assert_eq!(calls.last().map(String::as_str), Some("abort"));
@@ -332,7 +332,7 @@ mod tests {
     fn what_is_not_delivered_is_not_committed() {
         for refused in ["changelog/0 ORD-1", "changelog/1", "delivered"] {
             let writer = FakeWriter::new(10, Some(refused));
-            assert!(matches!(run(&writer, 9), Err(Stopped::Failed(Failure::Aborted(_)))), "{refused}");
+            assert!(matches!(run(&writer, 9), Err(NotCommitted::Failed(Failure::Aborted(_)))), "{refused}");
             let calls = writer.calls.borrow();
             assert_eq!(calls.last().map(String::as_str), Some("abort"), "{refused}");
             assert!(!calls.contains(&"commit".to_owned()), "{refused}");
@@ -342,7 +342,9 @@ mod tests {
     #[test]
     fn a_record_at_an_offset_that_was_given_before_is_taken_back() {
         let writer = FakeWriter::new(10, None);
-        let Err(Stopped::OtherChangelog(reason, _)) = run(&writer, 10) else { panic!("it was committed") };
+        let Err(NotCommitted::OtherChangelog(reason, _)) = run(&writer, 10) else {
+            panic!("it was committed")
+        };
         assert_eq!(reason, "partition 0 was known up to 10, a new record got 10");
         assert_eq!(writer.calls.borrow().last().map(String::as_str), Some("abort"));
     }
@@ -350,7 +352,7 @@ mod tests {
     #[test]
     fn a_commit_that_fails_is_not_aborted() {
         let writer = FakeWriter::new(10, Some("commit"));
-        assert!(matches!(run(&writer, 9), Err(Stopped::Failed(Failure::Unknown(_)))));
+        assert!(matches!(run(&writer, 9), Err(NotCommitted::Failed(Failure::Unknown(_)))));
         assert!(!writer.calls.borrow().contains(&"abort".to_owned()));
     }
 

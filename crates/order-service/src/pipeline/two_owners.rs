@@ -11,8 +11,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::partition::{Partition, TailMove, Watermarks};
-use crate::changelog::Progress;
-use crate::mark::Mark;
+use crate::changelog::{Mark, Progress};
 
 /// How many events the partition has.
 const EVENTS: i64 = 30;
@@ -249,6 +248,7 @@ impl Instance {
             Step::Hear | Step::InitProducer { .. } | Step::Write(_) | Step::TakeOver | Step::Fence { .. } => {
             }
         }
+        self.shown = self.partition.progress().map_or(0, |progress| progress.next_offset);
         assert!(self.shown <= cluster.processed(), "it shows what is not committed");
     }
 
@@ -275,7 +275,6 @@ impl Instance {
                 Content::Barrier(name) => self.partition.barrier_read(name.to_string()),
                 Content::Processed(_, to) => {
                     self.partition.progress_read(progress(to));
-                    self.shown = to;
                 }
                 Content::Control => {}
             }
@@ -338,7 +337,6 @@ impl Instance {
                 assert_eq!(self.shown, from, "its own state is not the one that it goes on from");
                 self.partition.committed(progress(to), None, Vec::new());
                 self.partition.stored(Mark::at(mark));
-                self.shown = to;
             }
             None => {}
         }

@@ -7,20 +7,19 @@ use order_events::topics::TopicError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{debug, info, warn};
 
-use super::clock::Now;
 use super::damaged::{Damage, is_damaged};
 use super::doubts::Doubts;
 use super::encoded::encoded;
 use super::follower::{Followed, follow};
 use super::group::{self, Group, Polled};
-use super::pace::{Fate, Pace};
+use super::pace::{Aftermath, Pace};
 use super::partition::{EndsTooEarly, Partition};
 use super::partitions::Partitions;
 use super::process::Processing;
 use super::rebalance::Change;
 use super::schemas::Schemas;
 use super::takeover::{self, WATERMARK_TIMEOUT};
-use super::transaction::{Stopped, Transaction};
+use super::transaction::{NotCommitted, Transaction};
 use super::{Pipeline, PipelineError, gates, index_of, number};
 use crate::changelog::{Barrier, ChangelogEntry};
 use crate::topics;
@@ -55,7 +54,7 @@ pub(super) struct Worker {
     pace: Pace,
     doubts: Doubts,
     damage: Damage,
-    turn: takeover::Turn,
+    cursor: takeover::Cursor,
     /// When consumers were lost to a namesake.
     lost_consumers: Vec<Instant>,
 }
@@ -68,11 +67,15 @@ impl Worker {
         let mut open = vec![true; partitions.len()];
         let mut worker = Self {
             partitions,
-            schemas: Schemas::new(pipeline.fetcher(), pipeline.events.clone(), pipeline.runtime.clone()),
+            schemas: Schemas::new(
+                pipeline.fetcher.clone(),
+                pipeline.events.clone(),
+                pipeline.runtime.clone(),
+            ),
             pace: Pace::new(pipeline.settings.batch_max_events),
             doubts: Doubts::default(),
             damage: Damage::default(),
-            turn: takeover::Turn::default(),
+            cursor: takeover::Cursor::default(),
             lost_consumers: Vec::new(),
             pipeline,
         };
@@ -139,7 +142,7 @@ impl Worker {
         self.follow(Duration::ZERO, |_| {})?;
         if self.pipeline.stop.is_cancelled() {
             // A record of the changelog whose schema was awaited meanwhile is not taken: nothing may build upon the rest.
-            return Ok(false);
+            return Ok(true);
         }
         self.renew_silent_tail()?;
         // While it is in doubt what the changelog is, no barrier is read back either.
@@ -167,7 +170,8 @@ impl Worker {
     /// them an instance would go on for ever with partitions that are not its own any more.
     fn collect(&mut self, group: &mut Group<'_>) -> Result<bool, PipelineError> {
         let deadline = Instant::now() + COLLECT_TIME;
-        let enough = group.blocked(&self.partitions, Now::read()) + self.pipeline.settings.batch_max_events;
+        let enough =
+            group.blocked(&self.partitions, Instant::now()) + self.pipeline.settings.batch_max_events;
         let mut patience = IDLE_POLL;
         group.set_fetch_from(&self.partitions);
         for polls in 1_usize.. {
@@ -187,7 +191,8 @@ impl Worker {
                 }
             }
             let is_late = || polls.is_multiple_of(CLOCK_INTERVAL) && Instant::now() >= deadline;
-            if group.backlog.len() >= enough || is_late() {
+            // What one poll gave belongs together: the group's changes, and the record behind them.
+            if !group.has_more() && (group.backlog.len() >= enough || is_late()) {
                 break;
             }
             patience = Duration::ZERO;
@@ -275,9 +280,7 @@ impl Worker {
         group: &mut Group<'_>,
     ) -> Result<(), PipelineError> {
         group.backlog.clear(index);
-        let partition = &mut self.partitions[index];
-        let tail_move = if assigned { partition.assigned() } else { partition.revoked() };
-        self.partitions.move_tail(index, tail_move)?;
+        self.partitions.change_owner(index, assigned)?;
         self.pipeline.status.change(index, |status| status.active = false);
         gates::tell(&self.pipeline, &self.partitions);
         Ok(())
@@ -296,12 +299,12 @@ impl Worker {
             }
             return Ok(());
         }
-        match follow(&self.pipeline, &mut self.partitions, patience, at_end)? {
-            Followed::On => {}
-            Followed::Doubt(reason) => self.doubts.of_changelog(&self.pipeline, &self.partitions, &reason),
-            Followed::Damage(error) => {
-                self.damage.tell(&self.pipeline, &self.pipeline.topics.changelog, &error);
-            }
+        let Followed { doubt, damage } = follow(&self.pipeline, &mut self.partitions, patience, at_end)?;
+        if let Some(reason) = doubt {
+            self.doubts.of_changelog(&self.pipeline, &self.partitions, &reason);
+        }
+        if let Some(error) = damage {
+            self.damage.tell(&self.pipeline, &self.pipeline.topics.changelog, &error);
         }
         Ok(())
     }
@@ -333,7 +336,7 @@ impl Worker {
             return Ok(());
         }
         self.write_barriers()?;
-        let early = self.turn.take_over(&self.pipeline, &mut self.partitions, group)?;
+        let early = self.cursor.take_over(&self.pipeline, &mut self.partitions, group)?;
         if let Some((index, early)) = early {
             self.doubt_events(index, early);
         }
@@ -360,7 +363,7 @@ impl Worker {
                 self.pace.went_well(&self.pipeline);
                 Ok(())
             }
-            Err(stopped) => self.stopped("no transactions are possible", stopped),
+            Err(why) => self.not_committed("no transactions are possible", why),
         }
     }
 
@@ -379,7 +382,7 @@ impl Worker {
             limit: self.pace.batch_limit(),
         };
         let began = Instant::now();
-        match processing.commit(writer) {
+        match processing.run_transaction(writer) {
             Ok(None) => Ok(()),
             Ok(Some(committed)) => {
                 self.pipeline.metrics.committed(began.elapsed());
@@ -387,27 +390,27 @@ impl Worker {
                 self.pace.batch_went_well(&self.pipeline);
                 Ok(())
             }
-            Err(stopped) => self.stopped("a transaction was aborted and will be tried again", stopped),
+            Err(why) => self.not_committed("a transaction was aborted and will be tried again", why),
         }
     }
 
     /// Nothing was committed; `what` tells it if only the transaction failed.
-    fn stopped(&mut self, what: &str, stopped: Stopped) -> Result<(), PipelineError> {
-        let (what, failure) = match stopped {
-            Stopped::Failed(failure) => (what.to_owned(), failure),
-            Stopped::LettersRefused(failure) => {
+    fn not_committed(&mut self, what: &str, why: NotCommitted) -> Result<(), PipelineError> {
+        let (what, failure) = match why {
+            NotCommitted::Failed(failure) => (what.to_owned(), failure),
+            NotCommitted::LettersRefused(failure) => {
                 let topic = &self.pipeline.topics.dead_letters;
                 (format!("dead letters cannot be written to {topic}"), failure)
             }
-            Stopped::OtherChangelog(reason, failure) => {
+            NotCommitted::OtherChangelog(reason, failure) => {
                 self.doubts.of_changelog(&self.pipeline, &self.partitions, &reason);
                 (reason, failure)
             }
-            Stopped::Error(error) => return Err(error),
+            NotCommitted::Error(error) => return Err(error),
         };
         match self.pace.failed(&self.pipeline, &what, failure)? {
-            Fate::Aborted => Ok(()),
-            Fate::Unknown => self.writer_lost(),
+            Aftermath::Aborted => Ok(()),
+            Aftermath::Unknown => self.writer_lost(),
         }
     }
 
@@ -415,8 +418,7 @@ impl Worker {
     fn writer_lost(&mut self) -> Result<(), PipelineError> {
         for index in 0..self.partitions.len() {
             if self.partitions[index].is_ours() {
-                let tail_move = self.partitions[index].writer_lost();
-                self.partitions.move_tail(index, tail_move)?;
+                self.partitions.writer_lost(index)?;
                 self.pipeline.status.change(index, |status| status.active = false);
             }
         }

@@ -155,7 +155,7 @@ pub struct PartitionStatus {
     pub start_offset: i64,
     /// The offset after the last record, when it was last asked for.
     pub end_offset: i64,
-    /// `end_offset - position`; marks of transactions count.
+    /// `end_offset - position`; control records count.
     pub lag: i64,
     /// Records from the last stable offset up to the high watermark, when they were last asked for: an open transaction
     /// hides them. Not part of `lag`.
