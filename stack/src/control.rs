@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use crate::broker;
 use crate::error::StackError;
+use crate::kind::Kind;
 use crate::layout::Layout;
 use crate::lock::FileLock;
 use crate::process::{self, Process};
 use crate::registry;
-use crate::server::{Kind, STOP_PATIENCE};
+use crate::server::STOP_PATIENCE;
 use crate::state::{Record, State};
 use crate::wait::Cancel;
 

@@ -45,6 +45,7 @@ mod http;
 mod identity;
 mod installation;
 mod java;
+mod kind;
 mod launch;
 mod layout;
 mod lock;

@@ -4,9 +4,9 @@ use crate::broker::{Gated, Ports};
 use crate::brokers::Node;
 use crate::config::StackConfig;
 use crate::error::StackError;
+use crate::kind::Kind;
 use crate::layout::Layout;
 use crate::ports::{self, PortUse};
-use crate::server::Kind;
 use crate::state::{BrokerRecord, Record, State};
 
 /// What shall run where: servers that still run stay where they are.

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::broker;
-use crate::brokers::Node;
 use crate::error::StackError;
 use crate::gate::Gate;
+use crate::kind::Kind;
 use crate::launch;
 use crate::logfile::LogFile;
-use crate::ports::PortUse;
 use crate::process::{self, Process};
 use crate::registry;
 use crate::state::{Record, StateFile};
@@ -23,26 +22,6 @@ use crate::wait::{self, Cancel};
 pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// How long one question after readiness may take.
 const QUESTION: Duration = Duration::from_secs(2);
-
-/// Which server of a stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Broker(Node),
-    Registry,
-}
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        self.port_use().what
-    }
-
-    pub(crate) fn port_use(self) -> PortUse {
-        match self {
-            Self::Broker(node) => node.port_use(),
-            Self::Registry => registry::PORT,
-        }
-    }
-}
 
 /// Makes the command anew for each start.
 pub(crate) type MakeCommand = Box<dyn Fn() -> Command + Send + Sync>;

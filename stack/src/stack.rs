@@ -13,6 +13,7 @@ use crate::error::StackError;
 use crate::gate::Gate;
 use crate::identity::ProcessId;
 use crate::installation::Installation;
+use crate::kind::Kind;
 use crate::launch::Lifetime;
 use crate::layout::Layout;
 use crate::lock::FileLock;
@@ -20,7 +21,7 @@ use crate::logfile::LogFile;
 use crate::plan::{self, plan};
 use crate::process::{self, Process};
 use crate::registry;
-use crate::server::{Kind, MakeCommand, STOP_PATIENCE, Server};
+use crate::server::{MakeCommand, STOP_PATIENCE, Server};
 use crate::state::{BrokerRecord, Record, State, StateFile};
 use crate::wait::Cancel;
 

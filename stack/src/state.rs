@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::brokers::Brokers;
 use crate::error::StackError;
 use crate::identity::ProcessId;
-use crate::server::Kind;
+use crate::kind::Kind;
 
 /// The servers of one folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
