@@ -232,8 +232,9 @@ async fn a_page_has_no_more_than_4_mib_of_values() {
 async fn an_update_is_not_given_up_while_its_create_waits_behind_a_failure() {
     let world = World::shared()
         .await
-        .with("UPDATE_GRACE", "300ms")
-        .with("PROCESSING_RETRIES", "2s")
+        // Long enough to write the failing event and the CREATE meanwhile; shorter than the failing one waits.
+        .with("UPDATE_GRACE", "1s")
+        .with("PROCESSING_RETRIES", "4s")
         .with("FAILURE_INJECTION_CUSTOMER_SUFFIX", "f");
     let (cart, orders) = (world.cart().await, world.orders().await);
     let (failing, late) = (in_partition(0, "F"), in_partition(0, "LATE"));
