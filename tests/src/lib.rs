@@ -9,6 +9,7 @@
 mod admin;
 mod binaries;
 pub mod checker;
+pub mod contract;
 mod follower;
 mod kafka;
 mod lease;

@@ -1,6 +1,6 @@
 //! What both services promise of every request.
 
-use super::row::{Row, cart, orders};
+use end_to_end_tests::contract::{Row, cart, orders};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = refusals();

@@ -1,6 +1,6 @@
 //! What cart-service promises of writes.
 
-use super::row::{Row, cart};
+use end_to_end_tests::contract::{Row, cart};
 
 const WAIT: (&str, &str) = ("prefer", "wait=30");
 

@@ -2,6 +2,8 @@
 
 mod api;
 pub mod asyncapi;
+#[cfg(test)]
+mod contract;
 mod dead_letter_view;
 mod dead_letters;
 pub mod error;

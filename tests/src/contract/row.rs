@@ -1,11 +1,12 @@
 //! One promise: a request and what its answer must be.
 
-use end_to_end_tests::{Answer, Service, at, jq};
-use reqwest::Method;
+use reqwest::{Client, Method};
 use serde_json::Value;
 
+use crate::{Answer, at, jq};
+
 /// A request, and what is promised of its answer.
-pub(super) struct Row {
+pub struct Row {
     promise: &'static str,
     to: To,
     method: &'static str,
@@ -17,10 +18,25 @@ pub(super) struct Row {
 }
 
 /// Whom a request goes to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum To {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// cart-service.
     Cart,
+    /// order-service.
     Orders,
+}
+
+/// A service that is asked.
+pub struct Site {
+    http: Client,
+    port: u16,
+}
+
+impl Site {
+    /// One that listens on this port.
+    pub fn local(port: u16) -> Self {
+        Self { http: Client::new(), port }
+    }
 }
 
 enum Check {
@@ -42,12 +58,12 @@ enum Check {
 }
 
 /// A request to cart-service.
-pub(super) fn cart(promise: &'static str, method: &'static str, path: &str) -> Row {
+pub fn cart(promise: &'static str, method: &'static str, path: &str) -> Row {
     Row::new(To::Cart, promise, method, path)
 }
 
 /// A request to order-service.
-pub(super) fn orders(promise: &'static str, path: &str) -> Row {
+pub fn orders(promise: &'static str, path: &str) -> Row {
     Row::new(To::Orders, promise, "GET", path)
 }
 
@@ -57,74 +73,105 @@ impl Row {
         Self { promise, to, method, path: path.to_owned(), headers, body: None, status: 200, checks }
     }
 
-    pub(super) fn json_body(self, body: &str) -> Self {
+    /// Whom it goes to.
+    pub fn to(&self) -> To {
+        self.to
+    }
+
+    /// With a body of JSON.
+    #[must_use]
+    pub fn json_body(self, body: &str) -> Self {
         self.with("content-type", "application/json").body(body)
     }
 
-    pub(super) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    /// With any body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    pub(super) fn method(mut self, method: &'static str) -> Self {
+    /// With another method than GET.
+    #[must_use]
+    pub fn method(mut self, method: &'static str) -> Self {
         self.method = method;
         self
     }
 
-    pub(super) fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+    /// With a header.
+    #[must_use]
+    pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((header, value.into()));
         self
     }
 
-    pub(super) fn gives(mut self, status: u16) -> Self {
+    /// The answer has this status.
+    #[must_use]
+    pub fn gives(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 
-    pub(super) fn json(mut self, path: &'static str, value: impl Into<Value>) -> Self {
+    /// It has this value at a path like jq's.
+    #[must_use]
+    pub fn json(mut self, path: &'static str, value: impl Into<Value>) -> Self {
         self.checks.push(Check::Json(path, value.into()));
         self
     }
 
-    pub(super) fn no_json(mut self, path: &'static str) -> Self {
+    /// It has nothing there.
+    #[must_use]
+    pub fn no_json(mut self, path: &'static str) -> Self {
         self.checks.push(Check::NoJson(path));
         self
     }
 
-    pub(super) fn is(mut self, path: &'static str, kind: &'static str) -> Self {
+    /// What it has there is of this type.
+    #[must_use]
+    pub fn is(mut self, path: &'static str, kind: &'static str) -> Self {
         self.checks.push(Check::Type(path, kind));
         self
     }
 
-    pub(super) fn header(mut self, name: &'static str, pattern: &'static str) -> Self {
+    /// It has this header; `*` stands for anything.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, pattern: &'static str) -> Self {
         self.checks.push(Check::Header(name, pattern));
         self
     }
 
-    pub(super) fn no_header(mut self, name: &'static str) -> Self {
+    /// It has no such header.
+    #[must_use]
+    pub fn no_header(mut self, name: &'static str) -> Self {
         self.checks.push(Check::NoHeader(name));
         self
     }
 
-    pub(super) fn text(mut self, part: &'static str) -> Self {
+    /// Its text has this in it.
+    #[must_use]
+    pub fn text(mut self, part: &'static str) -> Self {
         self.checks.push(Check::Text(part));
         self
     }
 
-    pub(super) fn problem(mut self, status: u16, slug: &'static str) -> Self {
+    /// It is a problem with this status and the last part of this type.
+    #[must_use]
+    pub fn problem(mut self, status: u16, slug: &'static str) -> Self {
         self.checks.push(Check::Problem(slug));
         self.gives(status)
     }
 
-    pub(super) fn faults(mut self, places: &'static [&'static str]) -> Self {
+    /// It is a 400 with faults at these places, in any order.
+    #[must_use]
+    pub fn faults(mut self, places: &'static [&'static str]) -> Self {
         self.checks.push(Check::Faults(places));
         self.problem(400, "invalid-request")
     }
 
     /// What is wrong with the answer; nothing if the promise is kept.
-    pub(super) async fn check(&self, cart: &Service, orders: &Service) -> Vec<String> {
-        let service = if self.to == To::Cart { cart } else { orders };
-        let mut request = service.request(self.method.parse::<Method>().unwrap(), &self.path);
+    pub async fn check(&self, site: &Site) -> Vec<String> {
+        let url = format!("http://127.0.0.1:{}{}", site.port, self.path);
+        let mut request = site.http.request(self.method.parse::<Method>().unwrap(), url);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
