@@ -38,7 +38,7 @@ use tracing::info;
 
 use crate::changelog::ChangelogCodec;
 use crate::config::Config;
-use crate::dead_letters::DeadLetterTopicError;
+use crate::dead_letters::{DeadLetterTopic, DeadLetterTopicError, Index};
 use crate::http::state::{AppState, Letters, LettersCell};
 use crate::metrics::EventMetrics;
 use crate::pipeline::{Fetcher, Pipeline, PipelineError};
@@ -125,9 +125,8 @@ async fn process(
     let index = letters_cell.get_or_init(|| letters).index.clone();
     status.restoring(partitions);
 
-    let watched: Arc<str> = names.events.as_str().into();
     let watch_config = config.clients.watch();
-    let watch = pipeline::watch(&watch_config, watched, status.clone(), stop.clone());
+    let watch = pipeline::watch(&watch_config, names.events.as_str().into(), status.clone(), stop.clone());
     let watch_topics = order_topics.watch(count, status.clone(), stop.clone());
     let pipeline = Pipeline {
         topics: names,
@@ -145,24 +144,33 @@ async fn process(
         runtime: Handle::current(),
         stop: stop.clone(),
     };
-    let (topic, follower_stop) = (config.dead_letter_topic.clone(), stop.clone());
-    let follower = async {
-        let followed = spawn_blocking(move || dead_letters::follow(&topic, &index, &follower_stop)).await;
-        stop.cancel();
-        followed
-    };
+    let follower = follow_letters(config.dead_letter_topic.clone(), index, stop);
+    let (watched, processed, followed, ()) =
+        tokio::join!(watch, run_pipeline(pipeline), follower, watch_topics);
+    processed?;
+    followed?;
+    Ok(watched.map_err(PipelineError::from)?)
+}
+
+/// Runs the pipeline on a thread of its own, since librdkafka's calls block. Cancels `stop` when it ends.
+async fn run_pipeline(pipeline: Pipeline) -> Result<(), RunError> {
+    let _stop = pipeline.stop.clone().drop_guard();
     let (ended, end) = oneshot::channel();
     let run = move || drop(ended.send(pipeline.run()));
     std::thread::Builder::new().name("pipeline".to_owned()).spawn(run).map_err(RunError::Thread)?;
-    let pipeline = async {
-        let ended = end.await;
-        stop.cancel();
-        ended
-    };
-    let (watched, ended, followed, ()) = tokio::join!(watch, pipeline, follower, watch_topics);
-    ended.map_err(|_| RunError::PipelineLost)??;
-    followed.map_err(|_| RunError::FollowerLost)??;
-    Ok(watched.map_err(PipelineError::from)?)
+    Ok(end.await.map_err(|_| RunError::PipelineLost)??)
+}
+
+/// Reads the dead letters into memory. Cancels `stop` when it ends.
+async fn follow_letters(
+    topic: DeadLetterTopic,
+    index: Index,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let _stop = stop.clone().drop_guard();
+    let stop = stop.clone();
+    let followed = spawn_blocking(move || dead_letters::follow(&topic, &index, &stop)).await;
+    Ok(followed.map_err(|_| RunError::FollowerLost)??)
 }
 
 struct Booted {
