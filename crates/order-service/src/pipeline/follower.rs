@@ -56,7 +56,7 @@ pub(super) fn follow(
     }
     match read {
         Ok(0) => {}
-        Ok(_) => partitions.silence.end(),
+        Ok(_) => partitions.news_came(),
         Err(PipelineError::Kafka(error)) => followed.note(pipeline, error)?,
         Err(error) => return Err(error),
     }

@@ -5,19 +5,20 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+use tracing::debug;
+
 use super::grace::Timer;
 use super::partition::{Partition, TailMove, TakenOver, Watermarks};
 use super::silence::Silence;
 use super::tail::{self, Tail};
 use super::{Pipeline, PipelineError};
-use crate::view::status::PartitionStatus;
 
 /// See the module.
 pub(super) struct Partitions {
     all: Vec<Partition>,
     tail: Tail,
     /// That of the tail.
-    pub(super) silence: Silence,
+    silence: Silence,
 }
 
 impl Partitions {
@@ -80,9 +81,20 @@ impl Partitions {
         Ok(())
     }
 
-    /// Whether the tail is silent for too long, although something of the changelog is expected.
-    pub(super) fn is_silent_for_too_long(&mut self, statuses: &[PartitionStatus]) -> bool {
-        self.silence.is_too_long(&self.all, statuses, Instant::now())
+    /// The tail has given something.
+    pub(super) fn news_came(&mut self) {
+        self.silence.end();
+    }
+
+    /// Makes a new tail if this one gives nothing, although there should be something.
+    pub(super) fn renew_silent_tail(&mut self, pipeline: &Pipeline) -> Result<(), PipelineError> {
+        if !self.silence.is_too_long(&self.all, &pipeline.status.partitions(), Instant::now()) {
+            return Ok(());
+        }
+        debug!("the changelog is silent; reading it with a new client");
+        self.replace_tail(pipeline)?;
+        self.silence.replaced(&pipeline.status.partitions());
+        Ok(())
     }
 
     /// Whether the group has given this instance any.

@@ -83,6 +83,7 @@ impl Worker {
             if worker.pipeline.stop.is_cancelled() {
                 return Ok(None);
             }
+            worker.pipeline.status.beat();
             worker.follow(FOLLOW_POLL, |index| open[index] = false)?;
         }
         info!(orders = worker.pipeline.view.store.count(), took = ?began.elapsed(), "restored");
@@ -110,8 +111,9 @@ impl Worker {
     fn stand_by(&mut self) -> Result<(), PipelineError> {
         info!(changelog = self.pipeline.topics.changelog, "processing nothing; following the changelog");
         while self.must_stand_by() && !self.pipeline.stop.is_cancelled() {
+            self.pipeline.status.beat();
             self.follow(FOLLOW_POLL, |_| {})?;
-            self.renew_silent_tail()?;
+            self.partitions.renew_silent_tail(&self.pipeline)?;
         }
         Ok(())
     }
@@ -144,7 +146,7 @@ impl Worker {
             // A record of the changelog whose schema was awaited meanwhile is not taken: nothing may build upon the rest.
             return Ok(true);
         }
-        self.renew_silent_tail()?;
+        self.partitions.renew_silent_tail(&self.pipeline)?;
         // While it is in doubt what the changelog is, no barrier is read back either.
         if self.may_write() {
             self.pace.ensure_writer(&self.pipeline, self.partitions.has_any())?;
@@ -290,7 +292,6 @@ impl Worker {
 
     /// Takes what has come in the changelog, unless that is in doubt; waits `patience` for the first of it.
     fn follow(&mut self, patience: Duration, at_end: impl FnMut(usize)) -> Result<(), PipelineError> {
-        self.pipeline.status.beat();
         self.doubts.settle(&self.pipeline, &mut self.partitions)?;
         self.damage.forget(&self.pipeline);
         if self.doubts.is_changelog_open() {
@@ -306,18 +307,6 @@ impl Worker {
         if let Some(error) = damage {
             self.damage.tell(&self.pipeline, &self.pipeline.topics.changelog, &error);
         }
-        Ok(())
-    }
-
-    /// Makes a new tail if this one gives nothing, although there should be something.
-    fn renew_silent_tail(&mut self) -> Result<(), PipelineError> {
-        let statuses = self.pipeline.status.partitions();
-        if !self.partitions.is_silent_for_too_long(&statuses) {
-            return Ok(());
-        }
-        debug!("the changelog is silent; reading it with a new client");
-        self.partitions.replace_tail(&self.pipeline)?;
-        self.partitions.silence.replaced(&self.pipeline.status.partitions());
         Ok(())
     }
 
