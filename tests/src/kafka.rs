@@ -115,7 +115,7 @@ impl Topic {
             watermarks.map_or(0, |(_, end)| end)
         };
         let deadline = Instant::now() + CONTROL_RECORDS_PATIENCE;
-        for partition in 0..self.partition_count() {
+        for partition in self.partitions(&all) {
             let written = end(&all, partition);
             while end(&committed, partition) < written && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
