@@ -21,6 +21,9 @@ mod topics;
 pub mod view;
 mod writer;
 
+#[cfg(test)]
+extern crate self as order_service;
+
 use std::sync::Arc;
 
 use order_events::bootstrap::{Bootstrap, BootstrapError};

@@ -7,6 +7,7 @@ mod in_process;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use order_service::view::View;
 use order_service::view::status::Status;
 use tower::ServiceExt;
 
@@ -19,11 +20,12 @@ async fn status_of(app: &Router, path: &str) -> u16 {
 
 #[tokio::test]
 async fn an_order_is_shown_when_its_partition_is_restored_and_missing_when_all_are() {
-    let (store, state) = in_process::store();
+    let (store, state) = (in_process::store(), in_process::state(in_process::order()));
     let own = store.partition_of("ORD-1");
     store.apply(own, vec![("ORD-1".into(), Some(state))]);
     let status = Status::new(0);
-    let app = in_process::app(store, &status);
+    let view = View::new(store, PARTITIONS);
+    let (app, _) = in_process::app(&in_process::config(&[]), view, &status);
     let restore = |partition| status.change(partition, |status| status.restored = true);
     let paths = ["/orders/ORD-1", "/orders/ORD-2", "/orders", "/getAllOrderIdsFromTopic?topic=order-events"];
     let statuses = async || {

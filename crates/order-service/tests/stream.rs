@@ -7,6 +7,7 @@ mod in_process;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use order_service::view::View;
 use order_service::view::status::Status;
 use order_service::view::store::Store;
 use service_runtime::server;
@@ -23,7 +24,7 @@ const MEMORY: u64 = 50 << 20;
 const FIRST_BYTE: Duration = Duration::from_millis(200);
 
 fn full_store() -> Store {
-    let (store, state) = in_process::store();
+    let (store, state) = (in_process::store(), in_process::state(in_process::order()));
     for partition in 0..PARTITIONS {
         let ids = (partition..ORDERS).step_by(PARTITIONS).map(|number| format!("ORD-{number:08}").into());
         store.apply(partition, ids.map(|id| (id, Some(state.clone()))).collect());
@@ -34,11 +35,12 @@ fn full_store() -> Store {
 /// The service on a port of its own.
 async fn serve(store: Store) -> u16 {
     let status = Status::new(0);
-    let app = in_process::app(store, &status);
+    let config = in_process::config(&[]);
+    let (app, _) = in_process::app(&config, View::new(store, PARTITIONS), &status);
     (0..PARTITIONS).for_each(|partition| status.change(partition, |status| status.restored = true));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let patience = in_process::config().settings.service.patience();
+    let patience = config.settings.service.patience();
     tokio::spawn(server::serve(listener, app, CancellationToken::new(), patience));
     port
 }

@@ -1,41 +1,31 @@
 //! The promises of reads, row by row, over a view that no Kafka has filled. The end-to-end tests check the same rows on the
 //! whole service.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
 use end_to_end_tests::contract::{Site, reads};
-use order_events::{CreateOrderPayload, OrderItem, Reason, SchemaRegistry};
+use order_events::{CreateOrderPayload, OrderItem, Reason};
 use rdkafka::Timestamp;
 use rdkafka::message::OwnedMessage;
-use serde_json::Value;
-use service_runtime::observe::HttpMetrics;
-use service_runtime::{WritesHaveKeys, app, server};
+use service_runtime::server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::state::{AppState, Letters, LettersCell};
-use crate::changelog::ChangelogEntry;
-use crate::config::Config;
+use super::in_process::{self, PARTITIONS};
 use crate::dead_letters::DeadLetter;
 use crate::event::outcome::Rejection;
-use crate::event::state::OrderState;
 use crate::samples;
-use crate::settings::Settings;
+use crate::view::View;
 use crate::view::status::Status;
-use crate::view::store::Store;
-use crate::view::{View, ViewCell};
 
 const TOPIC: &str = "events-of-the-contract";
-const PARTITIONS: usize = 3;
 
 /// The orders that the contract's writes leave, as far as its reads look at them.
 fn orders() -> Vec<(&'static str, CreateOrderPayload)> {
-    let sample = |status: &str| CreateOrderPayload { status: status.to_owned(), ..samples::order("c") };
-    let item = OrderItem { item_id: "p".to_owned(), quantity: 1, price: 1.3 };
+    let sample = |status: &str| CreateOrderPayload { status: status.to_owned(), ..in_process::order() };
     let whole = CreateOrderPayload {
-        items: vec![item],
+        customer_id: "c".to_owned(),
+        items: vec![OrderItem { item_id: "p".to_owned(), quantity: 1, price: 1.3 }],
         total_amount: 1.3,
         currency: "EUR".to_owned(),
         ..sample("new")
@@ -50,22 +40,14 @@ fn orders() -> Vec<(&'static str, CreateOrderPayload)> {
     ]
 }
 
-/// A view of these orders, of which everything is restored and processed.
-fn view(status: &Status) -> View {
-    let codec = Arc::new(samples::changelog_codec());
-    let view = View::new(Store::new(codec.clone(), PARTITIONS), PARTITIONS);
+/// A view of these orders, of which everything is processed.
+fn view() -> View {
+    let store = in_process::store();
     for (order_id, order) in orders() {
-        let mut bytes = Vec::new();
-        let state = OrderState { order: Some(order), ..OrderState::default() };
-        codec.encode(&ChangelogEntry::OrderState(state), &mut bytes).unwrap();
-        let partition = view.store.partition_of(order_id);
-        view.store.apply(partition, vec![(order_id.into(), Some(bytes.into()))]);
+        store.apply(store.partition_of(order_id), vec![(order_id.into(), Some(in_process::state(order)))]);
     }
-    status.restoring(PARTITIONS);
-    for partition in 0..PARTITIONS {
-        view.processed.change(partition, Some(10), |_| {});
-        status.change(partition, |status| status.restored = true);
-    }
+    let view = View::new(store, PARTITIONS);
+    (0..PARTITIONS).for_each(|partition| view.processed.change(partition, Some(10), |_| {}));
     view
 }
 
@@ -81,22 +63,13 @@ fn letter() -> OwnedMessage {
 
 #[tokio::test]
 async fn reads_keep_every_promise_without_kafka() {
-    let settings = Settings::parse_from(["order-service", "--order-topic", TOPIC]);
-    let config = Config::new(settings, std::iter::empty()).unwrap();
-    let (status, cell, letters) = (Status::new(0), ViewCell::default(), LettersCell::default());
-    let view = cell.get_or_init(|| view(&status));
-    let registry = Arc::new(SchemaRegistry::new(config.settings.registry.clone()).unwrap());
-    let events = Arc::new(samples::event_codec());
-    let index = letters.get_or_init(|| Letters::new(&config, view, events, registry)).index.clone();
-    index.take(&letter());
-    index.set_loaded();
+    let (config, status) = (in_process::config(&["--order-topic", TOPIC]), Status::new(0));
+    let (app, letters) = in_process::app(&config, view(), &status);
+    (0..PARTITIONS).for_each(|partition| status.change(partition, |status| status.restored = true));
+    letters.index.take(&letter());
+    letters.index.set_loaded();
 
-    let mut metrics = prometheus_client::registry::Registry::default();
-    let http_metrics = HttpMetrics::register(&mut metrics);
     let stop = CancellationToken::new();
-    let state = AppState::new(&config, cell.clone(), letters.clone(), status, metrics, stop.clone());
-    let router = super::router(state, Value::Null);
-    let app = app::finish(router, http_metrics, &config.settings.service.http, WritesHaveKeys::No);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let site = Site::local(listener.local_addr().unwrap().port());
     let server = tokio::spawn(server::serve(listener, app, stop.clone(), config.settings.service.patience()));

@@ -9,6 +9,9 @@ mod dead_letters;
 pub mod error;
 mod event_outcome;
 mod health;
+#[cfg(test)]
+#[path = "../../tests/in_process/mod.rs"]
+mod in_process;
 mod order;
 mod order_ids;
 mod order_position;

@@ -1,6 +1,6 @@
 //! A whole service but for Kafka, inside of the test's process.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use clap::Parser;
@@ -21,42 +21,47 @@ use tokio_util::sync::CancellationToken;
 /// As many as the events topic has by default.
 pub(crate) const PARTITIONS: usize = 3;
 
-/// The default settings.
-pub(crate) fn config() -> Config {
-    Config::new(Settings::parse_from(["order-service"]), std::iter::empty()).unwrap()
+/// The default settings, and these.
+pub(crate) fn config(flags: &[&str]) -> Config {
+    let flags = ["order-service"].into_iter().chain(flags.iter().copied());
+    Config::new(Settings::parse_from(flags), std::iter::empty()).unwrap()
 }
 
-/// An empty store, and the state of an order to fill it with.
-pub(crate) fn store() -> (Store, StateBytes) {
-    let codec = ChangelogCodec::new(1);
+/// An empty store.
+pub(crate) fn store() -> Store {
+    Store::new(Arc::new(ChangelogCodec::new(1)), PARTITIONS)
+}
+
+/// The state of an order, as a store has it.
+pub(crate) fn state(order: CreateOrderPayload) -> StateBytes {
     let mut state = Vec::new();
-    codec.encode(&ChangelogEntry::OrderState(order()), &mut state).unwrap();
-    (Store::new(Arc::new(codec), PARTITIONS), state.into_boxed_slice())
+    let order = OrderState { order: Some(order), ..OrderState::default() };
+    ChangelogCodec::new(1).encode(&ChangelogEntry::OrderState(order), &mut state).unwrap();
+    state.into_boxed_slice()
 }
 
-/// The service over a store; nothing of it is restored yet. Must be called inside of a runtime.
-pub(crate) fn app(store: Store, status: &Status) -> Router {
-    let (config, view) = (config(), ViewCell::default());
+/// The service over a view; nothing of it is restored yet. Must be called inside of a runtime.
+pub(crate) fn app(config: &Config, view: View, status: &Status) -> (Router, Letters) {
     let registry = SchemaRegistry::new(config.settings.registry.clone()).unwrap();
-    let letters = LettersCell::default();
-    let shown = view.get_or_init(|| View::new(store, PARTITIONS));
-    letters.get_or_init(|| Letters::new(&config, shown, Arc::new(EventCodec::new(1)), Arc::new(registry)));
+    let letters = Letters::new(config, &view, Arc::new(EventCodec::new(1)), Arc::new(registry));
+    let (views, cell) =
+        (ViewCell::from(OnceLock::from(view)), LettersCell::from(OnceLock::from(letters.clone())));
     status.restoring(PARTITIONS);
     let mut metrics = prometheus_client::registry::Registry::default();
     let http_metrics = HttpMetrics::register(&mut metrics);
-    let state = AppState::new(&config, view, letters, status.clone(), metrics, CancellationToken::new());
+    let state = AppState::new(config, views, cell, status.clone(), metrics, CancellationToken::new());
     let router = http::router(state, Value::Null);
-    app::finish(router, http_metrics, &config.settings.service.http, WritesHaveKeys::No)
+    (app::finish(router, http_metrics, &config.settings.service.http, WritesHaveKeys::No), letters)
 }
 
-fn order() -> OrderState {
-    let order = CreateOrderPayload {
+/// An order.
+pub(crate) fn order() -> CreateOrderPayload {
+    CreateOrderPayload {
         customer_id: "CUST-1".into(),
         order_date: "2026-01-30T15:00:00Z".into(),
         items: Vec::new(),
         total_amount: 1.0,
         currency: "USD".into(),
         status: "new".into(),
-    };
-    OrderState { order: Some(order), ..OrderState::default() }
+    }
 }
