@@ -11,6 +11,7 @@ mod broker_outage;
 mod conformance;
 mod corrupt_log;
 mod cut_changelog;
+mod cut_events;
 mod dead_letter_cases;
 mod dead_letters;
 mod documents;
