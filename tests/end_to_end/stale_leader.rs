@@ -9,6 +9,8 @@ const ORDERS: u32 = 300;
 /// `client.id` of the clients of order-service.
 const GROUP: &str = "order-service";
 const TAIL: &str = "order-service-tail";
+/// The one that looks whether a log has what was processed.
+const LOOK: &str = "order-service-look";
 /// librdkafka's own, which the client has that looks at topics.
 const ADMIN: &str = "rdkafka";
 
@@ -65,12 +67,12 @@ async fn an_instance_restores_its_orders_past_a_stale_leader() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_a_stale_leader_does_not_have_are_not_taken_for_deleted() {
-    for stale in [Stale::End, Stale::Fetch] {
+    for (client, stale) in [(LOOK, Stale::End), (GROUP, Stale::Fetch)] {
         let (world, proxy) = behind_a_proxy().await;
         processed(&world).await.stop().await;
-        proxy.go_stale(GROUP, stale);
+        proxy.go_stale(client, stale);
         let service = world.orders_starting().await;
-        is_stale_for_a_while(&proxy, GROUP, stale).await;
+        is_stale_for_a_while(&proxy, client, stale).await;
         Load::new(&world).await.updates(0..ORDERS).await;
         shows_everything(&world, &[&service]).await;
     }
@@ -80,14 +82,14 @@ async fn events_that_a_stale_leader_does_not_have_are_not_taken_for_deleted() {
 async fn a_stale_leader_is_told_in_health_while_it_is_asked_again() {
     let (world, proxy) = behind_a_proxy().await;
     processed(&world).await.stop().await;
-    proxy.go_stale(GROUP, Stale::End);
+    proxy.go_stale(LOOK, Stale::End);
     let service = world.orders_starting().await;
     eventually("it says what it doubts", async || {
         let text = service.get("/health/ready").await.text;
-        (text.contains("ends before") && text.contains("asked again")).then_some(())
+        (text.contains("do not have the events") && text.contains("asked again")).then_some(())
     })
     .await;
-    proxy.catch_up(GROUP, Stale::End);
+    proxy.catch_up(LOOK, Stale::End);
     shows_everything(&world, &[&service.ready().await]).await;
 }
 

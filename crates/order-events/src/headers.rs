@@ -68,10 +68,12 @@ pub fn ce_type(event_type: EventType) -> &'static str {
 /// The id of the event in a record: its `ce_id`, or, for a peer's record without one, the record's place
 /// in the log (`topic/partition/offset`), which is as unique but cannot recognise a second copy.
 pub fn event_id<'a, H: Headers>(headers: Option<&'a H>, place: impl FnOnce() -> Position) -> Cow<'a, str> {
-    match headers.and_then(|headers| text(headers, CE_ID)).map(str::trim).filter(|id| !id.is_empty()) {
-        Some(id) => Cow::Borrowed(id),
-        None => Cow::Owned(place().to_string()),
-    }
+    own_event_id(headers).map_or_else(|| Cow::Owned(place().to_string()), Cow::Borrowed)
+}
+
+/// The `ce_id` of a record, if it has one.
+pub fn own_event_id<H: Headers>(headers: Option<&H>) -> Option<&str> {
+    headers.and_then(|headers| text(headers, CE_ID)).map(str::trim).filter(|id| !id.is_empty())
 }
 
 /// The last header called `key`, if it is text.

@@ -140,6 +140,8 @@ async fn process(
         events,
         changelog,
         fetcher: Fetcher::new(registry, status.clone(), stop.clone()),
+        letters: index.clone(),
+        letters_topic: config.dead_letter_topic.clone(),
         view,
         status,
         metrics,

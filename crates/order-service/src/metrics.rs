@@ -76,6 +76,7 @@ pub(crate) struct EventMetrics {
     transactions: Family<ResultLabel, Counter>,
     transaction_duration: Histogram,
     lost: Counter,
+    cut: Counter,
     unreadable: Family<TopicLabel, Counter>,
     retried: Counter,
     stopped: Gauge,
@@ -102,6 +103,11 @@ impl EventMetrics {
                 registry,
                 "order_events_lost",
                 "Events that retention took before they were processed",
+            ),
+            cut: registered(
+                registry,
+                "order_events_cut",
+                "Events that were processed and may not be in the log any more, since that lost its end; at most so many",
             ),
             unreadable: registered(
                 registry,
@@ -160,6 +166,10 @@ impl EventMetrics {
 
     pub(crate) fn lost(&self, events: i64) {
         self.lost.inc_by(u64::try_from(events).unwrap_or(0));
+    }
+
+    pub(crate) fn cut(&self, events: i64) {
+        self.cut.inc_by(u64::try_from(events).unwrap_or(0));
     }
 }
 

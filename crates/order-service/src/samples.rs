@@ -6,9 +6,13 @@ use rdkafka::Timestamp;
 use rdkafka::message::OwnedMessage;
 
 use crate::changelog::ChangelogCodec;
+use crate::dead_letters::DeadLetter;
 
 /// The id of this program's schemas.
 const OWN_ID: u32 = 1;
+
+/// The topic of the records.
+pub(crate) const TOPIC: &str = "events";
 
 /// When each record was written, in milliseconds since 1970.
 pub(crate) const WRITTEN_AT: i64 = 1_700_000_000_000;
@@ -66,8 +70,15 @@ pub(crate) fn record_with_schema(offset: i64, event: &OrderEvent, id: u32) -> Ow
 
 /// A record with any value.
 pub(crate) fn raw_record(offset: i64, key: &str, value: Vec<u8>) -> OwnedMessage {
-    let (key, topic) = (Some(key.as_bytes().to_vec()), "events".to_owned());
+    let (key, topic) = (Some(key.as_bytes().to_vec()), TOPIC.to_owned());
     OwnedMessage::new(Some(value), key, topic, Timestamp::CreateTime(WRITTEN_AT), 0, offset, None)
+}
+
+/// The record of a letter, at this offset of the dead letter topic.
+pub(crate) fn letter_record(letter: &DeadLetter, dlq_offset: i64) -> OwnedMessage {
+    let headers = Some(letter.headers(TOPIC, "group"));
+    let (value, key) = (letter.value.clone(), letter.key.clone());
+    OwnedMessage::new(value, key, "dlq".to_owned(), Timestamp::CreateTime(WRITTEN_AT), 0, dlq_offset, headers)
 }
 
 /// The schema of the events, as a registry has it.

@@ -6,8 +6,9 @@ use apache_avro::Schema;
 use apache_avro::types::Value;
 use order_events::codec::{AvroRecord, typed, variant_name};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::state_bytes;
+use super::{Checkpoints, state_bytes};
 
 use crate::event::state::OrderState;
 
@@ -29,7 +30,7 @@ pub enum ChangelogEntry {
 }
 
 /// How far a partition of the events topic is processed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// The first offset that is not processed.
@@ -38,6 +39,30 @@ pub struct Progress {
     pub outcomes_from: i64,
     /// Events that retention took before they were processed.
     pub lost: i64,
+    /// Events that were processed, to know the log again. Versions before 0.2 wrote none.
+    #[serde(default)]
+    pub checkpoints: Checkpoints,
+    /// The last time that the log was another one than was processed.
+    #[serde(default)]
+    pub cut: Option<Cut>,
+}
+
+impl Progress {
+    /// Whether the next event may have been processed before.
+    pub(crate) fn is_read_again(&self) -> bool {
+        self.cut.is_some_and(|cut| self.next_offset < cut.to)
+    }
+}
+
+/// The log of the events had lost its end, or all of it, after that was processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cut {
+    /// From this offset on the events are processed again: everything before it was known to be there.
+    pub from: i64,
+    /// The offset up to before which they had been processed.
+    pub to: i64,
+    /// Events that were processed and may not be in the log any more, in this and in earlier cuts; at most so many.
+    pub events: i64,
 }
 
 /// What became of the events in a window of offsets; one that is not named was applied.

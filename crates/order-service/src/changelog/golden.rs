@@ -3,7 +3,10 @@
 use order_events::{CreateOrderPayload, OrderItem, Reason};
 use rdkafka::Message;
 
-use super::{Barrier, ChangelogEntry, Identity, Key, OrderState, OutcomeRun, OutcomeWindow, Progress};
+use super::{
+    Barrier, ChangelogEntry, Checkpoint, Checkpoints, Cut, Identity, Key, OrderState, OutcomeRun,
+    OutcomeWindow, Progress,
+};
 use crate::event::key::EventKey;
 use crate::event::original::{OriginalHeader, OriginalRecord};
 use crate::event::outcome::Outcome;
@@ -82,7 +85,13 @@ fn window() -> OutcomeWindow {
 type Sample = (&'static str, Key<'static>, Option<ChangelogEntry>);
 
 fn set_1() -> Vec<Sample> {
-    let progress = Progress { next_offset: 3_000_000_001, outcomes_from: 4096, lost: 300 };
+    let progress = Progress {
+        next_offset: 3_000_000_001,
+        outcomes_from: 4096,
+        lost: 300,
+        checkpoints: Checkpoints::default(),
+        cut: None,
+    };
     let barrier = Barrier { transactional_id: "order-service/instance/one".to_owned() };
     vec![
         ("an order", Key::Order("ORD-1001"), Some(ChangelogEntry::OrderState(order()))),
@@ -117,6 +126,23 @@ fn set_2() -> Vec<Sample> {
         }
     }
     samples
+}
+
+/// As in set 2, with the fields that set 3 adds.
+fn progress_of_set_3() -> Progress {
+    let mut checkpoints = Checkpoints::default();
+    checkpoints.note(Checkpoint {
+        offset: 2_999_999_000,
+        timestamp: 1_700_000_000_123,
+        fingerprint: i64::MIN,
+    });
+    checkpoints.note(Checkpoint { offset: 3_000_000_000, timestamp: -1, fingerprint: i64::MAX });
+    let cut = Some(Cut { from: 2_999_998_000, to: 2_999_999_500, events: 1_700 });
+    Progress { next_offset: 3_000_000_001, outcomes_from: 4096, lost: 300, checkpoints, cut }
+}
+
+fn set_3() -> Vec<Sample> {
+    vec![("how far", Key::Progress, Some(ChangelogEntry::Progress(progress_of_set_3())))]
 }
 
 fn identity_of_set_2() -> Identity {
@@ -154,6 +180,11 @@ fn every_record_of_the_changelog_of_set_1_is_read() {
 #[test]
 fn every_record_of_the_changelog_of_set_2_is_read() {
     every_record_is_read("2", set_2());
+}
+
+#[test]
+fn every_record_of_the_changelog_of_set_3_is_read() {
+    every_record_is_read("3", set_3());
 }
 
 #[test]

@@ -20,6 +20,11 @@ impl Mark {
         Self { offset: record.offset(), fingerprint }
     }
 
+    /// Of its key and its value.
+    pub(super) fn fingerprint(self) -> u64 {
+        self.fingerprint
+    }
+
     /// Of a record at this offset whose content does not matter.
     #[cfg(test)]
     pub(crate) fn at(offset: i64) -> Self {

@@ -3,6 +3,7 @@
 //! Each partition of the events topic has one partition of the changelog, with the same number. It is
 //! compacted: the last record of each key is what counts.
 
+mod checkpoint;
 mod entry;
 #[cfg(test)]
 mod golden;
@@ -11,7 +12,8 @@ mod key;
 mod mark;
 mod state_bytes;
 
-pub use entry::{Barrier, ChangelogEntry, OutcomeRun, OutcomeWindow, Progress};
+pub use checkpoint::{Checkpoint, Checkpoints};
+pub use entry::{Barrier, ChangelogEntry, Cut, OutcomeRun, OutcomeWindow, Progress};
 pub use identity::Identity;
 pub use key::Key;
 pub(crate) use mark::Mark;

@@ -10,6 +10,7 @@ use super::letter::DeadLetter;
 use super::note::RedriveNote;
 use super::sample;
 use super::stored_letter::StoredLetter;
+use crate::event::key::EventKey;
 use crate::event::original::OriginalHeader;
 use crate::event::outcome::Rejection;
 use crate::event::record;
@@ -50,6 +51,7 @@ fn stored(dlq_offset: i64, reason: Reason, message: &str, value: Option<&[u8]>) 
         topic: Some(TOPIC.into()),
         partition: Some(2),
         offset: Some(3_000_000_000),
+        event: Some(EventKey::of("u-1")),
         value: value.map(Box::from),
         attempts: 0,
         origin: None,
@@ -83,7 +85,11 @@ fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, StoredLetter)> {
         (
             "no event, without a key",
             rubbish,
-            StoredLetter { order_id: None, ..stored(1, Reason::Undecodable, "é漢", Some(b"rubbish")) },
+            StoredLetter {
+                order_id: None,
+                event: None,
+                ..stored(1, Reason::Undecodable, "é漢", Some(b"rubbish"))
+            },
         ),
         (
             "one that was sent again twice",
@@ -96,7 +102,11 @@ fn set_1(event: &[u8]) -> Vec<(&'static str, DeadLetter, StoredLetter)> {
                 ..stored(2, Reason::ProcessingFailed, "it failed", Some(event))
             },
         ),
-        ("one that is too large", large, stored(3, Reason::InvalidEvent, "too large", None)),
+        (
+            "one that is too large",
+            large,
+            StoredLetter { event: None, ..stored(3, Reason::InvalidEvent, "too large", None) },
+        ),
     ]
 }
 

@@ -9,6 +9,7 @@ use rdkafka::Message;
 use super::category::Category;
 use super::headers::{self, LetterHeaders};
 use super::letter::MAX_KEY_BYTES;
+use crate::event::key::EventKey;
 use crate::event::outcome::shortened;
 use crate::event::record;
 
@@ -35,6 +36,8 @@ pub struct StoredLetter {
     pub partition: Option<i32>,
     /// The offset of the original record.
     pub offset: Option<i64>,
+    /// The id of the event, if it has one.
+    pub event: Option<EventKey>,
     /// The value of the original record.
     pub value: Option<Box<[u8]>>,
     /// How often its event had been sent again before.
@@ -62,6 +65,7 @@ impl StoredLetter {
             topic: read.topic().map(Arc::from),
             partition: read.partition(),
             offset: read.offset(),
+            event: record::own_key(record),
             value: record.payload().map(Box::from),
             attempts: read.number(headers::ATTEMPT).unwrap_or_default(),
             origin: read.origin(),
@@ -71,6 +75,11 @@ impl StoredLetter {
     /// The place of the original record.
     pub fn place(&self) -> Option<Place> {
         Some(Place { partition: self.partition?, offset: self.offset? })
+    }
+
+    /// Whether it is the letter of this record, which is at its place: that has its event id and its value.
+    pub(super) fn is_of(&self, record: &impl Message) -> bool {
+        self.event == record::own_key(record) && self.value.as_deref() == record.payload()
     }
 
     /// When it was given up, as RFC 3339.

@@ -64,9 +64,9 @@ pub(crate) struct Folded {
 pub(crate) fn fold(state: Option<OrderState>, incoming: Incoming<'_>, rules: &Rules, now: i64) -> Folded {
     let Incoming { event, key, offset, timestamp, redriven_from, may_wait, original } = incoming;
     let remembered = RememberedEvent { key, fingerprint: fingerprint(&event.payload), offset };
-    if let Some((seen, copy)) = state.as_ref().and_then(|state| state.seen(key)) {
+    if let Some((seen, again)) = state.as_ref().and_then(|state| state.seen(key, offset)) {
         let verdict = if seen.fingerprint == remembered.fingerprint {
-            Ok(copy)
+            Ok(again)
         } else {
             reject(Reason::IdempotencyConflict, "another event with the same id was processed before")
         };
@@ -113,11 +113,14 @@ impl OrderState {
         self.applied.iter().skip(1).any(|event| event.offset > offset)
     }
 
-    /// The event with this key, if it was applied or is held; and the outcome of a copy of it.
-    fn seen(&self, key: EventKey) -> Option<(&RememberedEvent, Outcome)> {
-        let applied = self.applied.iter().map(|event| (event, Outcome::Duplicate));
-        let held = self.held.iter().map(|held| (&held.event, Outcome::DuplicateOf(held.event.offset)));
-        applied.chain(held).find(|(event, _)| event.key == key)
+    /// The event with this key, if it was applied or is held; and what becomes of one with the same key at `offset`: it is
+    /// a copy, or the same record, read again, whose outcome stays.
+    fn seen(&self, key: EventKey, offset: i64) -> Option<(&RememberedEvent, Outcome)> {
+        let applied = self.applied.iter().map(|event| (event, Outcome::APPLIED, Outcome::Duplicate));
+        let copy = |first: &RememberedEvent| Outcome::DuplicateOf(first.offset);
+        let held = self.held.iter().map(|held| (&held.event, Outcome::Held, copy(&held.event)));
+        let (event, itself, copy) = applied.chain(held).find(|(event, ..)| event.key == key)?;
+        Some((event, if event.offset == offset { itself } else { copy }))
     }
 
     fn remember(&mut self, event: RememberedEvent) {
@@ -498,8 +501,8 @@ mod tests {
     }
 
     proptest! {
-        /// Copies of what was applied or is held change nothing. Of what was rejected nothing is remembered: a copy of
-        /// that is a new event.
+        /// What was applied or is held changes nothing when it is read again, and has the outcome that it had; nor does a
+        /// copy of it. Of what was rejected nothing is remembered: a copy of that is a new event.
         #[test]
         fn folding_again_what_was_applied_or_held_changes_nothing(
             events in (0..30_i64).map(any_incoming).collect::<Vec<_>>(),
@@ -510,12 +513,14 @@ mod tests {
             let mut again = once.clone();
             for event in events {
                 let last = outcomes.iter().rfind(|(offset, _)| *offset == event.offset);
-                let applied = matches!(last, Some((_, Outcome::Applied { .. } | Outcome::Held)));
-                if applied {
-                    let folded = fold_case(again, event, &rules, 0);
-                    prop_assert!(matches!(folded.verdict, Ok(Outcome::Duplicate | Outcome::DuplicateOf(_))));
-                    again = folded.state;
-                }
+                let Some((_, outcome @ (Outcome::Applied { .. } | Outcome::Held))) = last else { continue };
+                let itself = fold_case(again, event.clone(), &rules, 0);
+                let is_applied = itself.verdict.as_ref().is_ok_and(Outcome::is_applied);
+                prop_assert_eq!(is_applied, outcome.is_applied());
+                prop_assert_eq!(itself.verdict == Ok(Outcome::Held), *outcome == Outcome::Held);
+                let copy = fold_case(itself.state, Case { offset: 1000, ..event }, &rules, 0);
+                prop_assert!(matches!(copy.verdict, Ok(Outcome::Duplicate | Outcome::DuplicateOf(_))));
+                again = copy.state;
             }
             prop_assert_eq!(again, once);
         }

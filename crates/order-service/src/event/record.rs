@@ -106,6 +106,11 @@ pub(crate) fn timestamp<M: Message>(record: &M) -> i64 {
     record.timestamp().to_millis().unwrap_or(-1)
 }
 
+/// The key of a record's `ce_id`, if it has one that can be read.
+pub(crate) fn own_key<M: Message>(record: &M) -> Option<EventKey> {
+    readable(|| order_events::headers::own_event_id(record.headers()).map(EventKey::of)).flatten()
+}
+
 /// Copies a record, without the headers whose names are not UTF-8.
 pub(crate) fn original<M: Message>(record: &M) -> OriginalRecord {
     OriginalRecord {

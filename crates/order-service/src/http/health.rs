@@ -25,6 +25,8 @@ pub(super) struct Health {
     orders_in_memory: usize,
     /// Events that retention took before they were processed.
     events_lost: i64,
+    /// Events that were processed and may not be in the log any more, since that lost its end; at most so many.
+    events_cut: i64,
     partitions: Vec<PartitionStatus>,
     /// Why requests should not come here, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +56,7 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<H
         instance: state.status.instance(),
         orders_in_memory: state.order_count(),
         events_lost: partitions.iter().map(|partition| partition.lost).sum(),
+        events_cut: partitions.iter().filter_map(|partition| partition.cut).map(|cut| cut.events).sum(),
         partitions,
         reason,
         obstacles,

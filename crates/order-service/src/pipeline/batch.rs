@@ -9,6 +9,7 @@ use rdkafka::Message;
 
 use super::grace::Timer;
 use super::index_of;
+use super::partition::Partition;
 use super::retry::Retry;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, Progress};
 use crate::dead_letters::{DeadLetter, Tally, counts};
@@ -41,6 +42,9 @@ pub(super) struct PartitionBatch {
     pub(super) given_up_until: Option<i64>,
     /// Whether the progress is news even without any event.
     must_be_written: bool,
+    /// If the log is another one than was processed: the offset from which on the changelog is to forget what became of
+    /// events.
+    pub(super) went_back_to: Option<i64>,
     /// The schema that the record behind the batch waits for.
     pub(super) waits_for: Option<SchemaId>,
     /// The record whose processing failed.
@@ -48,12 +52,13 @@ pub(super) struct PartitionBatch {
 }
 
 impl PartitionBatch {
-    /// An empty one, behind this progress.
-    pub(super) fn new(number: i32, progress: Progress, must_be_written: bool, now: i64) -> Self {
+    /// An empty one of this partition, behind this progress.
+    pub(super) fn new(partition: &Partition, progress: Progress, now: i64) -> Self {
         Self {
-            number,
+            number: partition.number(),
+            must_be_written: partition.is_unwritten(),
+            went_back_to: partition.went_back().then_some(progress.next_offset),
             progress,
-            must_be_written,
             now,
             overlay: HashMap::new(),
             outcomes: Vec::new(),
@@ -115,6 +120,12 @@ impl PartitionBatch {
     pub(super) fn reject(&mut self, record: &impl Message, rejection: Rejection) {
         self.advance(record.offset());
         self.letter(record.offset(), DeadLetter::of_record(record, rejection, 0, self.now));
+    }
+
+    /// Takes a record that is read again and has its letter already.
+    pub(super) fn has_letter(&mut self, offset: i64, reason: Reason) {
+        self.advance(offset);
+        self.outcomes.push((offset, Outcome::DeadLettered(reason)));
     }
 
     /// Makes a dead letter of a record that failed so often. Its failure was asked for, and is no sign of a bad deploy: it

@@ -8,30 +8,26 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use order_events::ClientLog;
 use order_events::permission;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::look::{self, Looker};
 use super::number;
-use super::tail::is_passing;
 use crate::changelog::Mark;
 
 /// So many answers must say that something is lost.
-const ANSWERS: u32 = 3;
+pub(super) const ANSWERS: u32 = 3;
 
 /// Between two of them.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
 
 /// After this the brokers are asked again if they gave no answer.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// How long a broker may take for one question.
-const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Places in partitions, with what is known to be there.
 type Places = Vec<(i32, Mark)>;
@@ -193,15 +189,15 @@ impl KnownLog {
     }
 
     fn look(&self) -> Result<Option<Loss>, KafkaError> {
-        let client: BaseConsumer<ClientLog> = self.config.create_with_context(ClientLog)?;
+        let client = look::looker(&self.config)?;
         if self.is_gone(&client)? {
             return Ok(Some(Loss::Gone));
         }
         let mut starts = vec![0; self.known.len()];
         for (index, known) in self.known.iter().enumerate().filter(|(_, known)| **known >= 0) {
             let partition = number(index);
-            let (start, end) = client.fetch_watermarks(&self.topic, partition, TIMEOUT)?;
-            if let Some(loss) = loss_between(start, end, partition, *known, !self.marks.is_empty()) {
+            let (start, end) = client.fetch_watermarks(&self.topic, partition, look::TIMEOUT)?;
+            if let Some(loss) = loss_between(start, end, partition, *known) {
                 return Ok(Some(loss));
             }
             starts[index] = start;
@@ -243,8 +239,8 @@ impl KnownLog {
     }
 
     /// Only metadata can tell: of a partition without a leader, librdkafka says as well that it is unknown.
-    fn is_gone(&self, client: &BaseConsumer<ClientLog>) -> Result<bool, KafkaError> {
-        let metadata = client.fetch_metadata(Some(&self.topic), TIMEOUT)?;
+    fn is_gone(&self, client: &Looker) -> Result<bool, KafkaError> {
+        let metadata = client.fetch_metadata(Some(&self.topic), look::TIMEOUT)?;
         let Some(topic) = metadata.topics().first() else { return Ok(true) };
         match topic.error().map(Code::from) {
             None => Ok(topic.partitions().len() < self.known.len()),
@@ -253,41 +249,22 @@ impl KnownLog {
         }
     }
 
-    /// The first record of each of these partitions that is at such a place or behind it, if there is one. A client of
-    /// its own finds it: librdkafka bears no second assignment so soon.
     fn first_behind(&self, places: &[(i32, Mark)]) -> Result<HashMap<i32, Mark>, KafkaError> {
-        let client: BaseConsumer<ClientLog> = self.config.create_with_context(ClientLog)?;
-        let mut assignment = TopicPartitionList::with_capacity(places.len());
-        for (partition, mark) in places {
-            assignment.add_partition_offset(&self.topic, *partition, Offset::Offset(mark.offset))?;
-        }
-        client.assign(&assignment)?;
-        let mut found: HashMap<i32, Option<Mark>> = HashMap::new();
-        let deadline = Instant::now() + TIMEOUT;
-        while found.len() < places.len() {
-            match client.poll(deadline.saturating_duration_since(Instant::now())) {
-                Some(Ok(record)) => {
-                    found.entry(record.partition()).or_insert_with(|| Some(Mark::of(&record)));
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    found.entry(partition).or_insert(None);
-                }
-                Some(Err(error)) if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) => break,
-                // Of another broker, say, that nobody needs for this.
-                Some(Err(error)) if is_passing(&error) => {}
-                Some(Err(error)) => return Err(error),
-                None => return Err(KafkaError::MessageConsumption(Code::OperationTimedOut)),
-            }
+        let client = look::looker(&self.config)?;
+        let offsets: Vec<_> = places.iter().map(|(partition, mark)| (*partition, mark.offset)).collect();
+        let found = look::first_behind(&client, &self.topic, &offsets, |record| Mark::of(record))?;
+        if found.len() < places.len() {
+            return Err(look::timed_out());
         }
         Ok(found.into_iter().filter_map(|(partition, mark)| Some((partition, mark?))).collect())
     }
 }
 
-/// What the ends of a partition tell. Where records are known, all behind them are wanted.
-fn loss_between(start: i64, end: i64, partition: i32, known: i64, all_behind: bool) -> Option<Loss> {
+/// What the ends of a partition tell. All records behind those that are known are wanted.
+fn loss_between(start: i64, end: i64, partition: i32, known: i64) -> Option<Loss> {
     if end <= known {
         Some(Loss::Ends { partition, end, known })
-    } else if all_behind && start > known + 1 {
+    } else if start > known + 1 {
         Some(Loss::Begins { partition, start, known })
     } else {
         None

@@ -1,11 +1,15 @@
 //! A batch as it is written to the changelog and, after the commit, shown.
 
+use std::collections::BTreeMap;
+
 use compact_str::CompactString;
 use order_events::codec::EncodeError;
 
 use super::batch::PartitionBatch;
 use super::index_of;
 use crate::changelog::{ChangelogCodec, ChangelogEntry, OutcomeWindow};
+use crate::event::outcome::Outcome;
+use crate::view::outcomes::Outcomes;
 use crate::view::processed::Processed;
 use crate::view::store::StateBytes;
 
@@ -33,10 +37,16 @@ impl EncodedBatch {
         identity: Option<Vec<u8>>,
     ) -> Result<Self, EncodeError> {
         let states = batch.encode_states(codec)?;
-        let changes = batch.windows().into_iter();
-        let (changed, stale) = processed.read(index_of(batch.number), |outcomes| {
-            let changed = changes.map(|(first, changes)| (first, outcomes.window(first, &changes)));
-            (changed.collect::<Vec<_>>(), outcomes.stale(log_start))
+        let changed = batch.windows();
+        let (changed, stale) = processed.read(index_of(batch.number), |outcomes| match batch.went_back_to {
+            None => (windows(outcomes, changed), outcomes.stale(log_start)),
+            Some(offset) => {
+                let (mut outcomes, mut changed) = (outcomes.clone(), changed);
+                for window in outcomes.cut_at(offset) {
+                    changed.entry(window).or_default();
+                }
+                (windows(&outcomes, changed), outcomes.stale(log_start))
+            }
         });
         let mut windows = Vec::with_capacity(changed.len());
         for (first, window) in changed {
@@ -47,9 +57,18 @@ impl EncodedBatch {
             windows.retain(|(first, _)| *first >= from);
             windows.extend(stale.into_iter().map(|first| (first, None)));
         }
-        let progress = encoded(codec, ChangelogEntry::Progress(batch.progress))?;
+        batch.progress.checkpoints.log_starts_at(log_start);
+        let progress = encoded(codec, ChangelogEntry::Progress(batch.progress.clone()))?;
         Ok(Self { batch, states, windows, progress, identity })
     }
+}
+
+/// The windows that change, as they are then.
+fn windows(
+    outcomes: &Outcomes,
+    changes: BTreeMap<i64, Vec<(i64, Outcome)>>,
+) -> Vec<(i64, Option<OutcomeWindow>)> {
+    changes.into_iter().map(|(first, changes)| (first, outcomes.window(first, &changes))).collect()
 }
 
 fn encoded_window(

@@ -57,24 +57,6 @@ pub enum PipelineError {
     /// An ACL is missing.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
-    /// The events topic has fewer events than were processed.
-    #[error(
-        "partition {partition} of {topic} ends at offset {end}, but its events are processed up to {processed}: \
-         the topic was deleted and recreated. To begin again with an empty view, use another \
-         CONSUMER_GROUP_ID, or delete the topic {changelog}"
-    )]
-    EventsMadeAnew {
-        /// The events topic.
-        topic: String,
-        /// Its partition.
-        partition: i32,
-        /// Where it ends.
-        end: i64,
-        /// Up to where it was processed.
-        processed: i64,
-        /// The changelog.
-        changelog: String,
-    },
     /// Another instance has the same name, and they throw each other out of the group.
     #[error("another instance runs with INSTANCE_ID={instance_id} in the same group; give each its own")]
     InstanceIdTaken {

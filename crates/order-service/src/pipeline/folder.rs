@@ -9,7 +9,8 @@ use super::batch::PartitionBatch;
 use super::clock::Now;
 use super::partition::Partition;
 use super::retry::{Attempt, attempt, injected_failure};
-use crate::changelog::Progress;
+use crate::changelog::{Checkpoint, Progress};
+use crate::dead_letters::Index;
 use crate::event::fold::{MAX_HELD_IN_ALL, Rules};
 use crate::event::record::{self, Unreadable};
 use crate::metrics::EventMetrics;
@@ -23,6 +24,7 @@ const LOOK_AHEAD: usize = 50;
 /// What the fold of a partition needs beside its records.
 pub(super) struct Folder<'a> {
     pub(super) events: &'a EventCodec,
+    pub(super) letters: &'a Index,
     pub(super) store: &'a Store,
     pub(super) rules: &'a Rules,
     pub(super) settings: &'a PipelineSettings,
@@ -45,8 +47,9 @@ impl Folder<'_> {
         progress: Progress,
         records: impl ExactSizeIterator<Item = &'r M> + Clone,
     ) -> Result<PartitionBatch, CorruptState> {
-        let (number, is_drained) = (partition.number(), records.len() == 0);
-        let mut batch = PartitionBatch::new(number, progress, partition.is_unwritten(), self.now.millis);
+        let is_drained = records.len() == 0;
+        let mut batch = PartitionBatch::new(partition, progress, self.now.millis);
+        let mut last = None;
         batch.retry = partition.retry();
         let mut is_waiting = false;
         for record in records.clone().take(self.limit) {
@@ -54,6 +57,10 @@ impl Folder<'_> {
                 is_waiting = true;
                 break;
             }
+            last = Some(record);
+        }
+        if let Some(last) = last {
+            batch.progress.checkpoints.note(Checkpoint::of(last));
         }
         if partition.folded(batch.waits_for, batch.retry) {
             self.look_ahead(records);
@@ -74,6 +81,12 @@ impl Folder<'_> {
         let offset = record.offset();
         if batch.retry.is_some_and(|retry| retry.is_of(offset) && retry.waits(self.now.instant)) {
             return Ok(false);
+        }
+        if batch.progress.is_read_again()
+            && let Some(reason) = self.letters.reason_of(record)
+        {
+            batch.has_letter(offset, reason);
+            return Ok(true);
         }
         let may_wait = held + batch.held.len() < MAX_HELD_IN_ALL;
         let original = || record::original(record);
@@ -159,7 +172,7 @@ mod tests {
     use super::*;
     use crate::changelog::{ChangelogCodec, Mark};
     use crate::event::outcome::Outcome;
-    use crate::pipeline::partition::Watermarks;
+    use crate::pipeline::partition::{Surveyed, Watermarks};
     use crate::samples;
     use crate::settings::Guarantee;
     use crate::view::ViewCell;
@@ -176,6 +189,7 @@ mod tests {
     /// One partition and what its fold needs.
     struct Rig {
         events: EventCodec,
+        letters: Index,
         changelog: Arc<ChangelogCodec>,
         store: Store,
         settings: PipelineSettings,
@@ -205,6 +219,7 @@ mod tests {
             let metrics = EventMetrics::register(&mut Registry::default(), ViewCell::default(), status);
             Self {
                 events: samples::event_codec(),
+                letters: Index::new(100, samples::TOPIC),
                 store: Store::new(changelog.clone(), 1),
                 changelog,
                 partition: active(&settings),
@@ -224,6 +239,7 @@ mod tests {
             };
             let folder = Folder {
                 events: &self.events,
+                letters: &self.letters,
                 store: &self.store,
                 rules: &RULES,
                 settings: &self.settings,
@@ -232,7 +248,7 @@ mod tests {
                 limit: self.limit,
                 now: self.now,
             };
-            let progress = self.partition.active().unwrap();
+            let progress = self.partition.active().unwrap().clone();
             let records: Vec<_> =
                 records.iter().filter(|record| record.offset() >= progress.next_offset).collect();
             folder.fold(&mut self.partition, progress, records.iter().copied()).unwrap()
@@ -260,7 +276,8 @@ mod tests {
         let _ = partition.assigned();
         partition.barrier_written(1, Instant::now());
         partition.stored(Mark::at(1));
-        let _ = partition.take_over(Watermarks { start: 0, end: 0 }, []).unwrap();
+        let log = Watermarks { start: 0, end: 0 };
+        let _ = partition.take_over(Surveyed { log, diverges_at: None }, []).unwrap();
         partition
     }
 
@@ -269,6 +286,59 @@ mod tests {
     }
 
     const DEAD: Outcome = Outcome::DeadLettered(Reason::Undecodable);
+
+    #[test]
+    fn the_last_record_of_a_batch_is_a_checkpoint() {
+        let mut rig = Rig::new();
+        let batch = rig.fold(&[no_event(0), no_event(1)]);
+        assert_eq!(batch.progress.checkpoints.newest(), Some(Checkpoint::of(&no_event(1))));
+        rig.commit(batch);
+        let empty = rig.fold(&[]);
+        assert_eq!(empty.progress.checkpoints.newest(), Some(Checkpoint::of(&no_event(1))));
+    }
+
+    /// As after a cut of the log: processed up to before 4, and again from 0 on.
+    fn goes_back(rig: &mut Rig) {
+        let _ = rig.partition.revoked();
+        let _ = rig.partition.assigned();
+        rig.partition.barrier_written(2, Instant::now());
+        rig.partition.stored(Mark::at(2));
+        let log = Watermarks { start: 0, end: 9 };
+        let _ = rig.partition.take_over(Surveyed { log, diverges_at: Some(0) }, []).unwrap();
+    }
+
+    #[test]
+    fn what_is_read_again_has_the_outcome_that_it_had() {
+        let mut rig = Rig::new();
+        let created = samples::record(0, &samples::created("ORD-1", "CUST-1"));
+        let held = samples::record(1, &samples::updated("ORD-2", "confirmed"));
+        let late = samples::record(3, &samples::updated("ORD-1", "confirmed"));
+        let before = rig.fold(&[created.clone(), held.clone(), no_event(2), late.clone()]);
+        let outcomes = before.outcomes.clone();
+        assert_eq!(outcomes, [(1, Outcome::Held), (2, DEAD)]);
+        let letter = samples::letter_record(&before.letters[0], 0);
+        rig.commit(before);
+        rig.letters.take(&letter);
+
+        goes_back(&mut rig);
+        let again = rig.fold(&[created, held, no_event(2), late]);
+        assert_eq!((&again.outcomes, again.letters.len(), again.went_back_to), (&outcomes, 0, Some(0)));
+        assert_eq!((again.tally.letters, again.progress.is_read_again()), (0, false));
+        rig.commit(again);
+        assert_eq!(rig.status("ORD-1").as_deref(), Some("confirmed"));
+        assert_eq!(rig.fold(&[]).went_back_to, None, "it is written");
+    }
+
+    #[test]
+    fn another_event_at_the_place_of_a_letter_has_none() {
+        let mut rig = Rig::new();
+        let before = rig.fold(&[no_event(0)]);
+        rig.letters.take(&samples::letter_record(&before.letters[0], 0));
+        rig.commit(before);
+        goes_back(&mut rig);
+        let other = samples::raw_record(0, "ORD-1", b"something else".to_vec());
+        assert_eq!(rig.fold(&[other]).letters.len(), 1);
+    }
 
     #[test]
     fn the_events_of_an_order_are_folded_onto_each_other() {

@@ -174,13 +174,13 @@ impl<F: FnMut(usize)> Reader<'_, F> {
     fn progress(&mut self, index: usize, progress: Progress) {
         // The states of a transaction come before its progress, and are shown before it.
         self.show(index);
-        self.partitions[index].progress_read(progress);
         self.pipeline.view.processed.change(index, Some(progress.next_offset), |outcomes| {
             outcomes.begin_at(progress.outcomes_from);
         });
         self.pipeline.status.change(index, |status| {
-            (status.position, status.lost) = (progress.next_offset, progress.lost);
+            (status.position, status.lost, status.cut) = (progress.next_offset, progress.lost, progress.cut);
         });
+        self.partitions[index].progress_read(progress);
     }
 
     fn outcomes(

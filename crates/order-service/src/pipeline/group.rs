@@ -4,19 +4,22 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use order_events::permission::NotAllowed;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, info};
 
 use super::backlog::Backlog;
 use super::partition::{Partition, Watermarks};
 use super::rebalance::{Change, GroupContext};
-use super::{Pipeline, PipelineError};
+use super::{Pipeline, PipelineError, index_of};
 
 /// The consumer of the events.
 pub(super) type GroupConsumer = BaseConsumer<GroupContext>;
+
+/// How long a change of position may take.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Joins the group.
 pub(super) fn join(pipeline: &Pipeline) -> Result<GroupConsumer, PipelineError> {
@@ -91,6 +94,12 @@ impl<'c> Group<'c> {
     /// Whether the last poll gave something that was not taken yet.
     pub(super) fn has_more(&self) -> bool {
         !self.changes.is_empty() || self.next.is_some()
+    }
+
+    /// Fetches a partition again from an earlier offset.
+    pub(super) fn fetch_again(&mut self, number: i32, from: i64) -> Result<(), KafkaError> {
+        self.backlog.clear(index_of(number));
+        self.consumer.seek(self.topic, number, Offset::Offset(from), SEEK_TIMEOUT)
     }
 
     /// Where a partition begins and ends.

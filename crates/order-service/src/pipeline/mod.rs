@@ -22,6 +22,7 @@ mod follower;
 mod gates;
 mod grace;
 mod group;
+mod look;
 mod pace;
 mod partition;
 mod partitions;
@@ -31,6 +32,7 @@ mod retry;
 mod schemas;
 mod silence;
 mod stable_offset;
+mod survey;
 mod tail;
 mod takeover;
 mod transaction;
@@ -52,6 +54,7 @@ pub(crate) use self::watch::watch;
 use self::worker::Worker;
 use crate::changelog::ChangelogCodec;
 use crate::clients::Clients;
+use crate::dead_letters::{DeadLetterTopic, Index};
 use crate::event::fold::Rules;
 use crate::metrics::EventMetrics;
 use crate::settings::{PipelineSettings, TopicNames};
@@ -76,6 +79,10 @@ pub(crate) struct Pipeline {
     pub changelog: Arc<ChangelogCodec>,
     /// Fetches the schemas of both.
     pub fetcher: Fetcher,
+    /// The dead letters in memory.
+    pub letters: Index,
+    /// The topic that they are in.
+    pub letters_topic: DeadLetterTopic,
     /// What it shows.
     pub view: View,
     /// Where it tells how it is.

@@ -9,17 +9,14 @@
 //!
 //! It knows no clock and no client: it is told what happened, and says whether the tail of the changelog must move.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use order_events::codec::SchemaId;
 
 use super::grace::{Grace, Timer};
 use super::retry::Retry;
-use crate::changelog::{Mark, Progress};
+use crate::changelog::{Cut, Mark, Progress};
 use crate::dead_letters::{Change, Gate, Limit, Stop, Tally};
-
-/// When a leader that did not tell where the events begin and end is asked again.
-const LEADER_PAUSE: Duration = Duration::from_secs(2);
 
 /// How this instance stands to a partition.
 #[derive(Debug)]
@@ -44,6 +41,8 @@ enum Role {
 struct Active {
     /// Whether its progress, or what identifies the changelog, is not in the changelog yet.
     unwritten: bool,
+    /// Whether the changelog still has what became of events that are processed again.
+    went_back: bool,
     /// The schema without which the next record cannot be read.
     waits_for: Option<SchemaId>,
     grace: Grace,
@@ -61,31 +60,33 @@ pub(super) enum TailMove {
     ReturnTo(i64),
 }
 
-/// Where the log of a partition's events begins, and where a consumer of committed records comes to its end.
+/// Where the log of a partition's events begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Watermarks {
     /// The offset of the first record.
     pub(super) start: i64,
-    /// The last stable offset.
+    /// The offset behind the last record.
     pub(super) end: i64,
 }
 
-/// The log of the events ends before what was processed: it is another topic, or the broker is not up to date.
+/// The log of a partition's events, held against what was processed of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EndsTooEarly {
-    /// Where it ends.
-    pub(super) end: i64,
-    /// Up to where it is processed.
-    pub(super) processed: i64,
+pub(super) struct Surveyed {
+    /// Where it begins and ends.
+    pub(super) log: Watermarks,
+    /// If it is another log than was processed: the offset before which both are the same.
+    pub(super) diverges_at: Option<i64>,
 }
 
 /// How a partition is processed from now on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TakenOver {
     /// Where it begins.
     pub(super) progress: Progress,
     /// How many events retention has deleted since the last owner.
     pub(super) lost: i64,
+    /// What was cut off the log since then.
+    pub(super) cut: Option<Cut>,
 }
 
 /// One partition of the events, and that of the changelog with the same number.
@@ -98,9 +99,9 @@ pub(super) struct Partition {
     marks: [Option<Mark>; 2],
     /// What the changelog says of the progress; `None` if it says nothing.
     progress: Option<Progress>,
-    /// Where the log of the events was seen to begin, when the consumer asked for an older offset.
-    log_start: Option<i64>,
-    /// When to ask again where the events begin and end, if their leader did not answer.
+    /// Where the log of the events was seen to begin and to end, when the consumer asked for an offset that it did not have.
+    log: Option<Watermarks>,
+    /// When to ask again what the log of the events has, if that is not sure.
     ask_again_at: Option<Instant>,
     /// Who wrote the last barrier that was read.
     last_writer: Option<String>,
@@ -123,7 +124,7 @@ impl Partition {
             role: Role::Follows,
             marks: [None; 2],
             progress: None,
-            log_start: None,
+            log: None,
             ask_again_at: None,
             last_writer: None,
             identity: None,
@@ -227,8 +228,8 @@ impl Partition {
     }
 
     /// How far the partition is processed, as the changelog says; `None` if it says nothing.
-    pub(super) fn progress(&self) -> Option<Progress> {
-        self.progress
+    pub(super) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
     }
 
     /// Its progress was read.
@@ -274,67 +275,68 @@ impl Partition {
 
     // Taking over.
 
-    /// Whether it can be taken over: its barrier is read back, and its leader was not asked just now.
+    /// Whether it can be taken over: its barrier is read back, and what its log has was not asked just now.
     pub(super) fn can_be_taken_over(&self, now: Instant) -> bool {
         let is_read_back = self.awaits_barrier() && self.awaited_since().is_none();
         is_read_back && self.ask_again_at.is_none_or(|at| at <= now)
     }
 
-    /// The leader of its events does not answer; it is asked again later.
-    pub(super) fn leader_silent(&mut self, now: Instant) {
-        self.ask_again_at = Some(now + LEADER_PAUSE);
-    }
-
-    /// Where its events begin and end, held against what is processed.
-    ///
-    /// # Errors
-    /// Fewer events are there than were processed.
-    pub(super) fn check_end(&self, log: Watermarks) -> Result<(), EndsTooEarly> {
-        let processed = self.progress.map_or(0, |progress| progress.next_offset);
-        if processed > log.end { Err(EndsTooEarly { end: log.end, processed }) } else { Ok(()) }
+    /// It is not sure what its log has: that is asked again then.
+    pub(super) fn ask_again(&mut self, at: Instant) {
+        self.ask_again_at = Some(at);
     }
 
     /// Everything before the barrier is known: from here on this instance processes. `held` are the timers of the updates
     /// that the store holds. `None` if the barrier is not read back.
     pub(super) fn take_over(
         &mut self,
-        log: Watermarks,
+        surveyed: Surveyed,
         held: impl IntoIterator<Item = Timer>,
     ) -> Option<(TakenOver, TailMove)> {
         if !self.awaits_barrier() || self.awaited_since().is_some() {
             return None;
         }
-        let taken_over = taken_over(self.progress, log.start);
-        let TakenOver { progress, lost } = taken_over;
-        (self.progress, self.log_start) = (Some(progress), None);
+        let taken_over = taken_over(self.progress.clone(), surveyed);
+        self.progress = Some(taken_over.progress.clone());
+        self.log = None;
+        let went_back = taken_over.cut.is_some();
         // What is lost must be known to the other instances, and to who asks for what became of it. A changelog that has
         // no identity yet gets one.
-        let unwritten = lost > 0 || self.lacks_identity();
-        self.role = Role::Active(Active { unwritten, waits_for: None, grace: Grace::new(held) });
+        let unwritten = went_back || taken_over.lost > 0 || self.lacks_identity();
+        self.role = Role::Active(Active { unwritten, went_back, waits_for: None, grace: Grace::new(held) });
         Some((taken_over, TailMove::Leave))
     }
 
-    /// The consumer asked for an offset that its log does not have any more: it begins at `start`.
-    pub(super) fn log_starts_at(&mut self, start: i64) {
-        self.log_start = self.log_start.max(Some(start));
+    /// The consumer asked for an offset that its log does not have: it begins and ends here. A leader that is not up to date
+    /// may know an older begin.
+    pub(super) fn log_is(&mut self, log: Watermarks) {
+        let start = self.log.map_or(log.start, |before| before.start.max(log.start));
+        self.log = Some(Watermarks { start, end: log.end.max(start) });
     }
 
     /// From where its events are fetched; `None` is from the begin of their log. Behind what is processed, unless the log
-    /// begins later: what is lost by that is found out when the partition is taken over.
+    /// does not have that offset: what is lost by that is found out when the partition is taken over.
     pub(super) fn fetch_from(&self) -> Option<i64> {
-        self.progress.map(|progress| progress.next_offset).max(self.log_start)
+        let next = self.progress.as_ref().map(|progress| progress.next_offset);
+        let Some(log) = self.log else { return next };
+        next.or(Some(log.start)).map(|next| next.clamp(log.start, log.end))
     }
 
     // Processing.
 
     /// How far it is processed, if this instance does that.
-    pub(super) fn active(&self) -> Option<Progress> {
-        self.progress.filter(|_| matches!(self.role, Role::Active(_)))
+    pub(super) fn active(&self) -> Option<&Progress> {
+        self.progress.as_ref().filter(|_| matches!(self.role, Role::Active(_)))
     }
 
     /// Whether its progress is to be written even without any event.
     pub(super) fn is_unwritten(&self) -> bool {
         matches!(self.role, Role::Active(Active { unwritten: true, .. }))
+    }
+
+    /// Whether the changelog still has what became of events that are processed again.
+    pub(super) fn went_back(&self) -> bool {
+        matches!(self.role, Role::Active(Active { went_back: true, .. }))
     }
 
     /// Whether its records cannot be processed just now.
@@ -378,7 +380,7 @@ impl Partition {
     pub(super) fn committed(&mut self, progress: Progress, given_up_until: Option<i64>, held: Vec<Timer>) {
         if let Role::Active(active) = &mut self.role {
             self.progress = Some(progress);
-            active.unwritten = false;
+            (active.unwritten, active.went_back) = (false, false);
             active.grace.committed(given_up_until, held);
         }
     }
@@ -411,23 +413,41 @@ impl Partition {
     }
 }
 
-/// The progress of a partition, held against where its log begins.
-fn taken_over(progress: Option<Progress>, start: i64) -> TakenOver {
-    let Some(progress) = progress else {
-        let progress = Progress { next_offset: start, outcomes_from: start, lost: 0 };
-        return TakenOver { progress, lost: 0 };
+/// The progress of a partition, held against its log.
+fn taken_over(progress: Option<Progress>, Surveyed { log, diverges_at }: Surveyed) -> TakenOver {
+    let Some(mut progress) = progress else {
+        let progress = Progress { next_offset: log.start, outcomes_from: log.start, ..Progress::default() };
+        return TakenOver { progress, lost: 0, cut: None };
     };
-    if progress.next_offset >= start {
-        return TakenOver { progress, lost: 0 };
+    let cut = diverges_at.map(|from| go_back(&mut progress, from.max(log.start)));
+    let lost = (log.start - progress.next_offset).max(0);
+    if lost > 0 {
+        (progress.next_offset, progress.outcomes_from) = (log.start, log.start);
+        progress.lost += lost;
     }
-    let lost = start - progress.next_offset;
-    let progress = Progress { next_offset: start, outcomes_from: start, lost: progress.lost + lost };
-    TakenOver { progress, lost }
+    TakenOver { progress, lost, cut }
+}
+
+/// The events from this offset on are not those that were processed.
+fn go_back(progress: &mut Progress, from: i64) -> Cut {
+    let to = progress.next_offset;
+    let events = progress.cut.map_or(0, |before| before.events) + (to - from);
+    // What was being read again after another cut still is.
+    let to = progress.cut.map_or(to, |before| before.to.max(to));
+    let cut = Cut { from, to, events };
+    progress.next_offset = from;
+    progress.outcomes_from = progress.outcomes_from.min(from);
+    progress.checkpoints.cut_at(from);
+    progress.cut = Some(cut);
+    cut
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::changelog::{Checkpoint, Checkpoints};
 
     /// Where the barrier of these tests is.
     const BARRIER: i64 = 7;
@@ -450,7 +470,7 @@ mod tests {
         BarrierWritten,
         BarrierRead,
         LastWriterFenced,
-        LeaderSilent,
+        Unsure,
         TakeOver,
         Committed,
         WriterLost,
@@ -506,8 +526,8 @@ mod tests {
                 Self::Revoked => Self::BarrierWritten,
                 Self::BarrierWritten => Self::BarrierRead,
                 Self::BarrierRead => Self::LastWriterFenced,
-                Self::LastWriterFenced => Self::LeaderSilent,
-                Self::LeaderSilent => Self::TakeOver,
+                Self::LastWriterFenced => Self::Unsure,
+                Self::Unsure => Self::TakeOver,
                 Self::TakeOver => Self::Committed,
                 Self::Committed => Self::WriterLost,
                 Self::WriterLost => return None,
@@ -523,10 +543,10 @@ mod tests {
                 Self::BarrierWritten => partition.barrier_written(BARRIER, now),
                 Self::BarrierRead => partition.stored(mark(BARRIER)),
                 Self::LastWriterFenced => partition.last_writer_fenced(now),
-                Self::LeaderSilent => partition.leader_silent(now),
+                Self::Unsure => partition.ask_again(now),
                 Self::Committed => partition.committed(progress(9), None, Vec::new()),
                 Self::TakeOver => {
-                    let taken_over = partition.take_over(Watermarks { start: 0, end: 9 }, []);
+                    let taken_over = partition.take_over(sound(0, 9), []);
                     return taken_over.map_or(TailMove::Stay, |(_, tail_move)| tail_move);
                 }
             }
@@ -552,7 +572,7 @@ mod tests {
                 (Self::WriterLost, NeedsBarrier | Awaits | ReadBack) => (NeedsBarrier, Stay),
                 (Self::WriterLost, Active) => (NeedsBarrier, ReturnTo(BARRIER)),
                 (
-                    Self::LastWriterFenced | Self::LeaderSilent | Self::Committed,
+                    Self::LastWriterFenced | Self::Unsure | Self::Committed,
                     Follows | NeedsBarrier | Awaits | ReadBack | Active,
                 ) => (state, Stay),
             }
@@ -568,7 +588,12 @@ mod tests {
     }
 
     fn progress(next_offset: i64) -> Progress {
-        Progress { next_offset, outcomes_from: 0, lost: 0 }
+        Progress { next_offset, ..Progress::default() }
+    }
+
+    /// A log that has what was processed.
+    fn sound(start: i64, end: i64) -> Surveyed {
+        Surveyed { log: Watermarks { start, end }, diverges_at: None }
     }
 
     #[test]
@@ -598,24 +623,24 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_that_does_not_answer_is_asked_again_after_a_pause() {
+    fn while_it_is_not_sure_what_its_log_has_it_is_not_taken_over() {
         let (mut partition, now) = (State::ReadBack.partition(), Instant::now());
         assert!(partition.can_be_taken_over(now));
-        partition.leader_silent(now);
-        assert!(!partition.can_be_taken_over(now + LEADER_PAUSE / 2));
-        assert!(partition.can_be_taken_over(now + LEADER_PAUSE));
+        partition.ask_again(now + Duration::from_secs(2));
+        assert!(!partition.can_be_taken_over(now + Duration::from_secs(1)));
+        assert!(partition.can_be_taken_over(now + Duration::from_secs(2)));
         assert!(!State::Awaits.partition().can_be_taken_over(now), "the barrier is not read back");
     }
 
     #[test]
     fn it_goes_on_where_the_changelog_says_or_where_its_log_begins() {
-        let log = Watermarks { start: 4, end: 20 };
         let take_over = |before: Option<Progress>| {
             let mut partition = State::ReadBack.partition();
             assert!(partition.identified(mark(1)));
             before.into_iter().for_each(|before| partition.progress_read(before));
-            let (taken_over, _) = partition.take_over(log, []).unwrap();
-            assert_eq!(partition.active(), Some(taken_over.progress));
+            let (taken_over, _) = partition.take_over(sound(4, 20), []).unwrap();
+            assert_eq!(partition.active(), Some(&taken_over.progress));
+            assert!(!partition.went_back());
             (taken_over.progress.next_offset, taken_over.lost, partition.is_unwritten())
         };
         assert_eq!(take_over(None), (4, 0, false), "nothing was processed, so nothing is lost");
@@ -626,32 +651,88 @@ mod tests {
     #[test]
     fn what_was_lost_before_is_not_forgotten() {
         let lost_before = Progress { lost: 5, ..progress(1) };
-        let expected = Progress { next_offset: 4, outcomes_from: 4, lost: 8 };
-        assert_eq!(taken_over(Some(lost_before), 4), TakenOver { progress: expected, lost: 3 });
+        let expected = Progress { next_offset: 4, outcomes_from: 4, lost: 8, ..Progress::default() };
+        let expected = TakenOver { progress: expected, lost: 3, cut: None };
+        assert_eq!(taken_over(Some(lost_before), sound(4, 20)), expected);
+    }
+
+    fn checkpoints(offsets: &[i64]) -> Checkpoints {
+        let mut checkpoints = Checkpoints::default();
+        for offset in offsets {
+            checkpoints.note(Checkpoint { offset: *offset, timestamp: 0, fingerprint: 0 });
+        }
+        checkpoints
+    }
+
+    /// Processed up to before 100; its log begins at 4.
+    fn gone_back(diverges_at: i64, cut: Option<Cut>) -> TakenOver {
+        let progress = Progress {
+            next_offset: 100,
+            outcomes_from: 10,
+            lost: 1,
+            checkpoints: checkpoints(&[20, 60, 99]),
+            cut,
+        };
+        let log = Watermarks { start: 4, end: 200 };
+        taken_over(Some(progress), Surveyed { log, diverges_at: Some(diverges_at) })
     }
 
     #[test]
-    fn a_log_that_ends_before_what_is_processed_is_another_one() {
-        let mut partition = new();
-        let log = Watermarks { start: 0, end: 8 };
-        assert_eq!(partition.check_end(log), Ok(()));
-        partition.progress_read(progress(8));
-        assert_eq!(partition.check_end(log), Ok(()));
+    fn another_log_is_processed_from_where_it_differs() {
+        let TakenOver { progress, lost, cut } = gone_back(61, None);
+        assert_eq!((cut, lost), (Some(Cut { from: 61, to: 100, events: 39 }), 0));
+        let expected = Progress {
+            next_offset: 61,
+            outcomes_from: 10,
+            lost: 1,
+            checkpoints: checkpoints(&[20, 60]),
+            cut,
+        };
+        assert_eq!(progress, expected);
+        assert!(progress.is_read_again());
+        assert!(!Progress { next_offset: 100, ..progress }.is_read_again());
+    }
+
+    #[test]
+    fn a_log_that_has_nothing_of_what_was_processed_is_processed_from_its_begin() {
+        let TakenOver { progress, lost, .. } = gone_back(0, None);
+        assert_eq!((progress.next_offset, progress.outcomes_from, lost), (4, 4, 0));
+        assert_eq!(progress.checkpoints, Checkpoints::default());
+    }
+
+    #[test]
+    fn a_second_cut_adds_to_the_first_one() {
+        let before = Cut { from: 90, to: 120, events: 30 };
+        let after = gone_back(61, Some(before)).cut;
+        assert_eq!(after, Some(Cut { from: 61, to: 120, events: 69 }), "it had not read up to 120 again");
+    }
+
+    #[test]
+    fn what_is_processed_again_is_written_even_without_any_event() {
+        let mut partition = State::ReadBack.partition();
+        assert!(partition.identified(mark(1)));
         partition.progress_read(progress(9));
-        assert_eq!(partition.check_end(log), Err(EndsTooEarly { end: 8, processed: 9 }));
+        let log = Watermarks { start: 0, end: 5 };
+        let (_, tail_move) = partition.take_over(Surveyed { log, diverges_at: Some(3) }, []).unwrap();
+        assert_eq!(tail_move, TailMove::Leave);
+        assert!(partition.is_unwritten() && partition.went_back());
+        partition.committed(progress(3), None, Vec::new());
+        assert!(!partition.is_unwritten() && !partition.went_back());
     }
 
     #[test]
-    fn it_is_fetched_from_its_progress_or_from_a_later_begin_of_its_log() {
+    fn it_is_fetched_from_its_progress_as_far_as_its_log_has_that() {
         let mut partition = new();
         assert_eq!(partition.fetch_from(), None);
-        partition.log_starts_at(3);
+        partition.log_is(Watermarks { start: 3, end: 20 });
         assert_eq!(partition.fetch_from(), Some(3));
         partition.progress_read(progress(5));
         assert_eq!(partition.fetch_from(), Some(5));
-        partition.log_starts_at(9);
-        partition.log_starts_at(7);
-        assert_eq!(partition.fetch_from(), Some(9), "a leader that is not up to date knows an older one");
+        partition.log_is(Watermarks { start: 9, end: 20 });
+        partition.log_is(Watermarks { start: 7, end: 20 });
+        assert_eq!(partition.fetch_from(), Some(9), "a leader that is not up to date knows an older begin");
+        partition.progress_read(progress(30));
+        assert_eq!(partition.fetch_from(), Some(20), "the log is too short");
     }
 
     #[test]
@@ -708,7 +789,7 @@ mod tests {
         partition.committed(progress(9), None, vec![(5, "ORD-1".into())]);
         assert_eq!((partition.progress(), partition.held()), (None, 0));
         let timers = [(5, "ORD-1".into()), (6, "ORD-2".into())];
-        let (_, tail_move) = partition.take_over(Watermarks { start: 0, end: 9 }, timers).unwrap();
+        let (_, tail_move) = partition.take_over(sound(0, 9), timers).unwrap();
         assert_eq!(tail_move, TailMove::Leave);
         assert_eq!(partition.held(), 2);
     }
@@ -750,6 +831,6 @@ mod tests {
         assert!(partition.is_unwritten(), "the changelog lacks its identity");
         partition.committed(progress(9), None, vec![(5, "ORD-1".into())]);
         assert!(!partition.is_unwritten());
-        assert_eq!((partition.active(), partition.held()), (Some(progress(9)), 1));
+        assert_eq!((partition.active(), partition.held()), (Some(&progress(9)), 1));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::grace::Timer;
-use super::partition::{Partition, TailMove, TakenOver, Watermarks};
+use super::partition::{Partition, Surveyed, TailMove, TakenOver};
 use super::silence::Silence;
 use super::tail::{self, Tail};
 use super::{Pipeline, PipelineError};
@@ -63,10 +63,12 @@ impl Partitions {
     pub(super) fn take_over(
         &mut self,
         index: usize,
-        log: Watermarks,
+        surveyed: Surveyed,
         held: Vec<Timer>,
     ) -> Result<Option<TakenOver>, PipelineError> {
-        let Some((taken_over, tail_move)) = self.all[index].take_over(log, held) else { return Ok(None) };
+        let Some((taken_over, tail_move)) = self.all[index].take_over(surveyed, held) else {
+            return Ok(None);
+        };
         self.move_tail(index, tail_move)?;
         Ok(Some(taken_over))
     }

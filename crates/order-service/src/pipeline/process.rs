@@ -59,15 +59,16 @@ impl Processing<'_, '_> {
 
     /// Folds what is there of a partition. `None` if it is not active, or if there is nothing to write.
     fn fold_partition(&mut self, index: usize) -> Result<Option<PartitionBatch>, PipelineError> {
-        let Some(progress) = self.partitions[index].active() else { return Ok(None) };
+        let Some(progress) = self.partitions[index].active().cloned() else { return Ok(None) };
         if self.partitions[index].is_stopped() {
             return Ok(None);
         }
         self.group.backlog.drop_below(index, progress.next_offset);
         self.look_for_end(index);
-        let Pipeline { events, view, rules, settings, metrics, .. } = self.pipeline;
+        let Pipeline { events, letters, view, rules, settings, metrics, .. } = self.pipeline;
         let folder = Folder {
             events,
+            letters,
             store: &view.store,
             rules,
             settings,
@@ -149,6 +150,9 @@ impl Processing<'_, '_> {
         let Pipeline { view, metrics, status, .. } = self.pipeline;
         view.store.apply(index, states);
         view.processed.change(index, Some(next_offset), |outcomes| {
+            if let Some(offset) = batch.went_back_to {
+                outcomes.cut_at(offset);
+            }
             outcomes.note(batch.outcomes);
             outcomes.begin_at(batch.progress.outcomes_from);
         });

@@ -4,65 +4,52 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
+use super::grace::Timer;
 use super::group::Group;
-use super::partition::{EndsTooEarly, Partition, TakenOver, Watermarks};
+use super::partition::{Partition, Surveyed, TakenOver};
 use super::partitions::Partitions;
+use super::survey::RETRY;
 use super::{Pipeline, PipelineError};
+use crate::changelog::Cut;
 use crate::writer::Writer;
 
 /// When a barrier is not read back after this long, the open transaction of a dead writer stands before it.
 const BARRIER_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long a broker may take to tell where a partition begins and ends.
-pub(super) const WATERMARK_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Which partition is asked for first.
-#[derive(Default)]
-pub(super) struct Cursor(usize);
-
-impl Cursor {
-    /// Begins to process the partitions whose barrier is read back. One whose leader does not answer keeps this thread
-    /// waiting: only one such is asked a turn, and the next turn begins behind it. Gives the partition whose log ends before
-    /// what is processed, if there is one.
-    pub(super) fn take_over(
-        &mut self,
-        pipeline: &Pipeline,
-        partitions: &mut Partitions,
-        group: &mut Group<'_>,
-    ) -> Result<Option<(usize, EndsTooEarly)>, PipelineError> {
-        let count = partitions.len();
-        for index in (0..count).map(|step| (self.0 + step) % count) {
-            if !partitions[index].can_be_taken_over(Instant::now()) {
-                continue;
-            }
-            pipeline.status.beat();
-            let checked = match group.watermarks(partitions[index].number(), WATERMARK_TIMEOUT) {
-                Ok(log) => partitions[index].check_end(log).map(|()| Some(log)),
-                Err(error) => {
-                    debug!(partition = index, %error, "the partition's offsets cannot be had yet");
-                    Ok(None)
-                }
-            };
-            if let Ok(Some(log)) = checked {
-                activate(pipeline, partitions, group, index, log)?;
-                continue;
-            }
-            partitions[index].leader_silent(Instant::now());
-            self.0 = index + 1;
-            return Ok(checked.err().map(|early| (index, early)));
-        }
-        Ok(None)
-    }
-}
-
 /// The barrier is read back: everything before it is known. From here on this instance processes.
-fn activate(
+pub(super) fn activate(
     pipeline: &Pipeline,
     partitions: &mut Partitions,
     group: &mut Group<'_>,
     index: usize,
-    log: Watermarks,
+    surveyed: Surveyed,
 ) -> Result<(), PipelineError> {
+    if let Some(from) = surveyed.diverges_at
+        && let Err(error) = group.fetch_again(partitions[index].number(), from.max(surveyed.log.start))
+    {
+        debug!(partition = index, %error, "the partition cannot be fetched again yet");
+        partitions[index].ask_again(Instant::now() + RETRY);
+        return Ok(());
+    }
+    let before = partitions[index].progress().map(|progress| progress.next_offset);
+    let held = held(pipeline, index)?;
+    let Some(taken_over) = partitions.take_over(index, surveyed, held)? else { return Ok(()) };
+    tell_what_is_gone(pipeline, index, before, &taken_over);
+    let progress = taken_over.progress;
+    group.backlog.drop_below(index, progress.next_offset);
+    let owner = pipeline.status.instance();
+    pipeline.status.change(index, |status| {
+        (status.active, status.owner) = (true, owner);
+        (status.position, status.start_offset, status.end_offset) =
+            (progress.next_offset, surveyed.log.start, surveyed.log.end);
+        (status.lost, status.cut) = (progress.lost, progress.cut);
+    });
+    info!(partition = index, next_offset = progress.next_offset, "processing");
+    Ok(())
+}
+
+/// The timers of the updates that the store holds.
+fn held(pipeline: &Pipeline, index: usize) -> Result<Vec<Timer>, PipelineError> {
     let store = &pipeline.view.store;
     let mut held = Vec::new();
     for order_id in store.early(index) {
@@ -70,29 +57,32 @@ fn activate(
         let updates = state.iter().flat_map(|state| &state.held);
         held.extend(updates.map(|update| (update.give_up_at, order_id.clone())));
     }
-    let before = partitions[index].progress();
-    let Some(taken_over) = partitions.take_over(index, log, held)? else { return Ok(()) };
-    let TakenOver { progress, lost } = taken_over;
-    if lost > 0 {
+    Ok(held)
+}
+
+fn tell_what_is_gone(pipeline: &Pipeline, index: usize, before: Option<i64>, taken_over: &TakenOver) {
+    let TakenOver { progress, lost, cut } = taken_over;
+    if *lost > 0 {
         error!(
             partition = index,
             lost,
-            from = before.map(|before| before.next_offset),
+            from = before,
             to = progress.next_offset,
             "events were deleted from the topic before they were processed (retention); going on behind them"
         );
-        pipeline.metrics.lost(lost);
+        pipeline.metrics.lost(*lost);
     }
-    group.backlog.drop_below(index, progress.next_offset);
-    let owner = pipeline.status.instance();
-    pipeline.status.change(index, |status| {
-        (status.active, status.owner) = (true, owner);
-        (status.position, status.start_offset, status.end_offset) =
-            (progress.next_offset, log.start, log.end);
-        status.lost = progress.lost;
-    });
-    info!(partition = index, next_offset = progress.next_offset, "processing");
-    Ok(())
+    if let Some(Cut { from, .. }) = cut {
+        let to = before.unwrap_or(*from);
+        error!(
+            partition = index,
+            from,
+            to,
+            "the log of the events lost its end after that was processed, or was made anew: what it has from there on \
+             is processed again; the orders stay as they are. Events up to before {to} may be lost"
+        );
+        pipeline.metrics.cut(to - from);
+    }
 }
 
 /// Aborts what the last writer left open, by taking its transactional id for a moment. If it lives, it is fenced: it is not

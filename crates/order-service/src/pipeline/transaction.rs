@@ -260,7 +260,8 @@ mod tests {
     }
 
     fn batch(number: i32) -> PartitionBatch {
-        PartitionBatch::new(number, Progress { next_offset: 5, outcomes_from: 0, lost: 0 }, false, 0)
+        let partition = Partition::new(number, "off".parse().unwrap());
+        PartitionBatch::new(&partition, Progress { next_offset: 5, ..Progress::default() }, 0)
     }
 
     /// Of partition 0: a letter, a state, a window that goes, the identity and the progress.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::partition::{Partition, TailMove, Watermarks};
+use super::partition::{Partition, Surveyed, TailMove, Watermarks};
 use crate::changelog::{Mark, Progress};
 
 /// How many events the partition has.
@@ -225,9 +225,8 @@ impl Instance {
             Step::SendOffsets => self.send_offsets(cluster),
             Step::Commit(answer) => self.commit(cluster, answer),
             Step::TakeOver if self.partition.can_be_taken_over(now) => {
-                let log = Watermarks { start: 0, end: EVENTS };
-                self.partition.check_end(log).unwrap();
-                let (_, tail_move) = self.partition.take_over(log, []).unwrap();
+                let surveyed = Surveyed { log: Watermarks { start: 0, end: EVENTS }, diverges_at: None };
+                let (_, tail_move) = self.partition.take_over(surveyed, []).unwrap();
                 self.move_tail(tail_move);
             }
             Step::Fence { with_requested } if self.partition.awaited_since().is_some() => {
@@ -374,7 +373,7 @@ impl Instance {
 }
 
 fn progress(next_offset: i64) -> Progress {
-    Progress { next_offset, outcomes_from: 0, lost: 0 }
+    Progress { next_offset, ..Progress::default() }
 }
 
 fn any_step() -> impl Strategy<Value = Step> {

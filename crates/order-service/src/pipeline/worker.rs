@@ -13,12 +13,13 @@ use super::encoded::encoded;
 use super::follower::{Followed, follow};
 use super::group::{self, Group, Polled};
 use super::pace::{Aftermath, Pace};
-use super::partition::{EndsTooEarly, Partition};
+use super::partition::Partition;
 use super::partitions::Partitions;
 use super::process::Processing;
 use super::rebalance::Change;
 use super::schemas::Schemas;
-use super::takeover::{self, WATERMARK_TIMEOUT};
+use super::survey::{Survey, WATERMARK_TIMEOUT};
+use super::takeover;
 use super::transaction::{NotCommitted, Transaction};
 use super::{Pipeline, PipelineError, gates, index_of, number};
 use crate::changelog::{Barrier, ChangelogEntry};
@@ -54,7 +55,7 @@ pub(super) struct Worker {
     pace: Pace,
     doubts: Doubts,
     damage: Damage,
-    cursor: takeover::Cursor,
+    survey: Survey,
     /// When consumers were lost to a namesake.
     lost_consumers: Vec<Instant>,
 }
@@ -75,7 +76,7 @@ impl Worker {
             pace: Pace::new(pipeline.settings.batch_max_events),
             doubts: Doubts::default(),
             damage: Damage::default(),
-            cursor: takeover::Cursor::default(),
+            survey: Survey::default(),
             lost_consumers: Vec::new(),
             pipeline,
         };
@@ -206,7 +207,7 @@ impl Worker {
     fn can_go_on(&mut self, error: &KafkaError, group: &Group<'_>) -> Result<bool, PipelineError> {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                self.find_log_starts(group);
+                self.look_at_logs(group);
                 self.pipeline.pause(SESSION_PAUSE);
                 return Ok(false);
             }
@@ -239,19 +240,13 @@ impl Worker {
         Ok(())
     }
 
-    /// The consumer asked for an offset that is not in the log any more, and does not fetch that partition
-    /// again: the next consumer begins where the log does.
-    fn find_log_starts(&mut self, group: &Group<'_>) {
-        for index in 0..self.partitions.len() {
-            let partition = &mut self.partitions[index];
-            if !partition.is_ours() {
-                continue;
-            }
+    /// The consumer asked for an offset that is not in the log, and does not fetch that partition again: the next consumer
+    /// begins where the log has something.
+    fn look_at_logs(&mut self, group: &Group<'_>) {
+        for partition in self.partitions.iter_mut().filter(|partition| partition.is_ours()) {
             self.pipeline.status.beat();
-            let Ok(log) = group.watermarks(partition.number(), WATERMARK_TIMEOUT) else { continue };
-            match partition.check_end(log) {
-                Ok(()) => partition.log_starts_at(log.start),
-                Err(early) => self.doubt_events(index, early),
+            if let Ok(log) = group.watermarks(partition.number(), WATERMARK_TIMEOUT) {
+                partition.log_is(log);
             }
         }
     }
@@ -310,13 +305,6 @@ impl Worker {
         Ok(())
     }
 
-    fn doubt_events(&mut self, index: usize, EndsTooEarly { end, processed }: EndsTooEarly) {
-        let reason = format!(
-            "partition {index} ends before offset {processed}, up to which it is processed: at {end}"
-        );
-        self.doubts.of_events(&self.pipeline, &self.partitions, &reason);
-    }
-
     // What is written.
 
     /// Brings the partitions that the group has given to where they can be processed.
@@ -325,9 +313,8 @@ impl Worker {
             return Ok(());
         }
         self.write_barriers()?;
-        let early = self.cursor.take_over(&self.pipeline, &mut self.partitions, group)?;
-        if let Some((index, early)) = early {
-            self.doubt_events(index, early);
+        for (index, surveyed) in self.survey.settle(&self.pipeline, &mut self.partitions) {
+            takeover::activate(&self.pipeline, &mut self.partitions, group, index, surveyed)?;
         }
         takeover::fence_longest_awaited(&self.pipeline, &mut self.partitions)
     }

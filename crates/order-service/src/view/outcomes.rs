@@ -84,12 +84,18 @@ impl Outcomes {
         Some((from, windows.into_iter().collect()))
     }
 
-    /// Forgets everything before `from`.
+    /// Forgets everything before `from`. It is further back than before where events are processed again.
     pub(crate) fn begin_at(&mut self, from: i64) {
         if from > self.from {
-            self.from = from;
             self.kept = self.kept.split_off(&from);
         }
+        self.from = from;
+    }
+
+    /// Forgets everything from `offset` on: other events are there now. Gives the windows that had something of it.
+    pub(crate) fn cut_at(&mut self, offset: i64) -> BTreeSet<i64> {
+        let gone = self.kept.split_off(&offset);
+        gone.into_keys().map(window_of).collect()
     }
 
     /// The window that begins at `first`, as it would be with `changes`, which are in it; `None` if everything in it is applied.

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::changelog::Cut;
+
 /// After this long without a sign of life, the pipeline's thread hangs. Its longest call takes seconds.
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 
@@ -26,7 +28,7 @@ pub enum Obstacle {
     Brokers,
     /// A broker answers as if the changelog were gone, or shorter than it was.
     ChangelogDoubt,
-    /// A broker answers as if the events topic were shorter than it was.
+    /// A broker answers as if the events topic had not the events that were processed.
     EventsDoubt,
     /// A topic has records that cannot be read.
     Damage,
@@ -167,6 +169,9 @@ pub struct PartitionStatus {
     pub restored: bool,
     /// Events that retention took before they were processed.
     pub lost: i64,
+    /// The last time that the log had lost its end, if it ever had: what came instead was processed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
     /// That too many of its events became dead letters (`DLQ_LIMIT`), if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,

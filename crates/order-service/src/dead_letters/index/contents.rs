@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use order_events::{Place, Reason};
+use rdkafka::Message;
 
 use super::evicted::EvictedLetters;
 use super::query::{BatchQuery, Filter, TrackedLetter};
@@ -155,6 +156,13 @@ impl Contents {
         Some(self.tracked(&self.letters[at]))
     }
 
+    /// Why this record became a dead letter, if a letter in memory is its.
+    pub(super) fn reason_of(&self, record: &impl Message) -> Option<Reason> {
+        let place = Place { partition: record.partition(), offset: record.offset() };
+        let letter = &self.letters[self.position(*self.by_place.get(&place)?)?].letter;
+        letter.reason.filter(|_| letter.is_of(record))
+    }
+
     /// A page of the letters that match, the newest first.
     pub(super) fn newest(&self, filter: &Filter, skip: usize, limit: usize) -> Vec<TrackedLetter> {
         let matching = self.letters.iter().rev().filter(|entry| filter.matches(&entry.letter));
@@ -198,8 +206,6 @@ impl Contents {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::Message;
-
     use super::*;
     use crate::dead_letters::index::evicted::LastNote;
     use crate::dead_letters::sample::{letter_record, note_record};

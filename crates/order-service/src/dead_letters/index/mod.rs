@@ -7,6 +7,7 @@ mod query;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use order_events::Reason;
 use rdkafka::Message;
 
 use self::contents::Contents;
@@ -54,6 +55,11 @@ impl Index {
     /// The first offset that was not read.
     pub fn next_offset(&self) -> i64 {
         self.read(|contents| contents.next_offset)
+    }
+
+    /// Why this record became a dead letter, if it did: a letter in memory has its place, its event id and its value.
+    pub(crate) fn reason_of(&self, record: &impl Message) -> Option<Reason> {
+        self.read(|contents| contents.reason_of(record))
     }
 
     /// How many letters there are.

@@ -1,0 +1,88 @@
+//! Looks what is in a log, with clients of their own: these know nothing of earlier leaders.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use order_events::ClientLog;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use super::Pipeline;
+use super::tail::is_passing;
+
+/// How long the brokers may take for one question.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A client that looks.
+pub(super) type Looker = BaseConsumer<ClientLog>;
+
+/// The configuration of a client that looks.
+pub(super) fn config(pipeline: &Pipeline) -> ClientConfig {
+    let mut config = pipeline.clients.watch();
+    // librdkafka wants the name of a group, although it joins none. What is not committed yet proves as well that a
+    // log is not shorter.
+    config
+        .set("client.id", "order-service-look")
+        .set("group.id", &pipeline.group)
+        .set("isolation.level", "read_uncommitted")
+        // Behind what is asked for may be control records only.
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        // The leader's answer, and at once.
+        .set("client.rack", "")
+        .set("fetch.min.bytes", "1")
+        .set("fetch.wait.max.ms", "100");
+    config
+}
+
+/// Makes a client.
+pub(super) fn looker(config: &ClientConfig) -> Result<Looker, KafkaError> {
+    config.create_with_context(ClientLog)
+}
+
+/// The first record at each of these places or behind it, as `of` sees it; `None` where there is none up to the end of the
+/// partition. A partition that did not answer in time is missing.
+///
+/// It can be asked once of a client: librdkafka bears no second assignment so soon.
+pub(super) fn first_behind<T>(
+    client: &Looker,
+    topic: &str,
+    places: &[(i32, i64)],
+    of: impl Fn(&BorrowedMessage<'_>) -> T,
+) -> Result<HashMap<i32, Option<T>>, KafkaError> {
+    let mut assignment = TopicPartitionList::with_capacity(places.len());
+    for (partition, offset) in places {
+        assignment.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+    }
+    client.assign(&assignment)?;
+    let mut found = HashMap::with_capacity(places.len());
+    let deadline = Instant::now() + TIMEOUT;
+    while found.len() < places.len() {
+        match client.poll(deadline.saturating_duration_since(Instant::now())) {
+            Some(Ok(record)) => {
+                found.entry(record.partition()).or_insert_with(|| Some(of(&record)));
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                found.entry(partition).or_insert(None);
+            }
+            // librdkafka does not say of which partition.
+            Some(Err(error)) if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) => {
+                places.iter().for_each(|(partition, _)| {
+                    found.entry(*partition).or_insert(None);
+                });
+            }
+            // Of another broker, say, that nobody needs for this.
+            Some(Err(error)) if is_passing(&error) => {}
+            Some(Err(error)) => return Err(error),
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+/// No answer came in time.
+pub(super) fn timed_out() -> KafkaError {
+    KafkaError::MessageConsumption(Code::OperationTimedOut)
+}
