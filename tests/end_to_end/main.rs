@@ -24,6 +24,7 @@ mod health_and_metrics;
 mod http_examples;
 mod limits;
 mod lost_and_anew;
+mod lost_markers;
 mod outcomes;
 mod partitions;
 mod permissions;
