@@ -1,7 +1,9 @@
 //! Topics that are not what they were: truncated, deleted, made anew, made by somebody else.
 
+use std::time::Duration;
+
 use end_to_end_tests::checker::{Checker, Times};
-use end_to_end_tests::{Load, Record, Service, World, eventually};
+use end_to_end_tests::{Load, Record, Service, World, eventually, within};
 use rustix::process::Signal;
 use tokio::task::block_in_place;
 
@@ -140,8 +142,20 @@ async fn an_events_topic_that_is_made_anew_under_a_running_instance_is_processed
     has_both(&service).await;
 }
 
-/// Takes the changelog away from a running instance, which must end by itself; the next one has everything.
-async fn ends_without_its_changelog(made_anew: bool) {
+/// What it says of a changelog that is gone, once it says so.
+async fn says_that_it_is_lost(service: &Service) -> String {
+    within(Duration::from_secs(90), "it says that the changelog is lost", async || {
+        let health = service.get("/health").await.json;
+        let obstacles = health["obstacles"].as_array().unwrap().iter();
+        let reasons = obstacles.filter(|obstacle| obstacle["kind"] == "changelog_lost");
+        reasons.map(|obstacle| obstacle["reason"].as_str().unwrap().to_owned()).next()
+    })
+    .await
+}
+
+/// Takes the changelog away from a running instance, which goes on to be read. The next one asks before it begins anew, and
+/// has everything then.
+async fn goes_on_without_its_changelog(made_anew: bool) {
     let world = World::shared().await;
     let service = processed(&world, FEW).await;
     let changelog = world.changelog();
@@ -153,27 +167,39 @@ async fn ends_without_its_changelog(made_anew: bool) {
     service.signal(Signal::STOP);
     Load::new(&world).await.creates(FEW..ORDERS).await;
     service.signal(Signal::CONT);
-    service.fails_with("was deleted, recreated or cut").await;
+    let reason = says_that_it_is_lost(&service).await;
+    assert!(reason.contains("is gone"), "{reason}");
+    assert_eq!(service.get("/order-details?orderId=ORD-7").await.status, 200, "reads are stale");
+    assert_eq!(count(&service).await, u64::from(FEW));
+    service.stop().await;
     if made_anew {
         let records = block_in_place(|| changelog.read());
         let progress = |record: &Record| record.key.as_deref() == Some(b"\0progress");
         assert!(!records.iter().any(progress), "the next start would not build the first orders again");
+    } else {
+        assert_eq!(changelog.partition_count(), 0, "it is made by no running instance");
     }
-    // The events are still there: the next instance builds the orders again, all of them.
-    let service = world.orders().await;
+
+    let service = world.orders_starting().await;
+    let reason = says_that_it_is_lost(&service).await;
+    assert!(reason.contains("has nothing of partitions"), "{reason}");
+    assert_eq!(service.get("/order-details?orderId=ORD-7").await.status, 503, "nothing is known of it");
+    service.stop().await;
+    // The events are still there: all orders are built again.
+    let service = world.fork().with("ACCEPT_LOST_CHANGELOG", "true").orders().await;
     let checker = Checker::new(&world).await;
     checker.check_answers(&[&service]).await;
     checker.check_topics(Times::Once).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changelog_that_is_deleted_under_a_running_instance_ends_it() {
-    ends_without_its_changelog(false).await;
+async fn a_changelog_that_is_deleted_under_a_running_instance_stops_it_and_not_its_reads() {
+    goes_on_without_its_changelog(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changelog_that_is_made_anew_under_a_running_instance_ends_it() {
-    ends_without_its_changelog(true).await;
+async fn a_changelog_that_is_made_anew_under_a_running_instance_stops_it_and_not_its_reads() {
+    goes_on_without_its_changelog(true).await;
 }
 
 /// An instance that does not write to the changelog any more, and follows it.
@@ -188,7 +214,7 @@ async fn follows(world: &World) -> Service {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changelog_that_is_deleted_before_an_instance_has_read_it_ends_it() {
+async fn a_changelog_whose_begin_is_deleted_before_an_instance_has_read_it_is_read_anew() {
     let world = World::shared().await;
     let service = follows(&world).await;
     let changelog = world.changelog();
@@ -201,12 +227,17 @@ async fn a_changelog_that_is_deleted_before_an_instance_has_read_it_ends_it() {
     changelog.truncate(&[(partition, last + 1)]).await;
     service.signal(Signal::CONT);
     let line = format!("partition {partition} begins at offset {}, but was known only up to", last + 1);
-    service.fails_with(&line).await;
+    eventually("it has noticed", async || {
+        let log = service.log();
+        (log.contains(&line) && log.contains("reading what is left of it anew")).then_some(())
+    })
+    .await;
+    eventually("it is restored", async || (service.get("/orders").await.status == 200).then_some(())).await;
 }
 
 /// Its partition has no end that was seen before, but another identity.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changelog_that_was_made_anew_and_is_longer_ends_who_follows_it() {
+async fn a_changelog_that_was_made_anew_and_is_longer_stops_who_follows_it_and_not_its_reads() {
     let world = World::shared().await.with("TOPIC_PARTITIONS", "1");
     let service = follows(&world).await;
     let changelog = world.changelog();
@@ -221,7 +252,9 @@ async fn a_changelog_that_was_made_anew_and_is_longer_ends_who_follows_it() {
     let identity = format!(r#"{{"id":"another","source":"{}"}}"#, world.topic());
     changelog.write(Some(b"\0id"), Some(identity.as_bytes()), &[]).await;
     service.signal(Signal::CONT);
-    service.fails_with("is another record than before").await;
+    let reason = says_that_it_is_lost(&service).await;
+    assert!(reason.contains("another topic"), "{reason}");
+    assert_eq!(count(&service).await, u64::from(FEW));
 }
 
 #[tokio::test(flavor = "multi_thread")]

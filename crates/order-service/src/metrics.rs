@@ -77,6 +77,8 @@ pub(crate) struct EventMetrics {
     transaction_duration: Histogram,
     lost: Counter,
     cut: Counter,
+    read_anew: Counter,
+    processed_again: Counter,
     unreadable: Family<TopicLabel, Counter>,
     retried: Counter,
     stopped: Gauge,
@@ -108,6 +110,16 @@ impl EventMetrics {
                 registry,
                 "order_events_cut",
                 "Events that were processed and may not be in the log any more, since that lost its end; at most so many",
+            ),
+            read_anew: registered(
+                registry,
+                "order_changelog_read_anew",
+                "Times that a partition of the changelog was read anew, since it seemed to lack what was committed",
+            ),
+            processed_again: registered(
+                registry,
+                "order_events_processed_again",
+                "Events that are processed again, since the changelog lacks that they were; their dead letters may be doubled",
             ),
             unreadable: registered(
                 registry,
@@ -166,6 +178,14 @@ impl EventMetrics {
 
     pub(crate) fn lost(&self, events: i64) {
         self.lost.inc_by(u64::try_from(events).unwrap_or(0));
+    }
+
+    pub(crate) fn read_anew(&self) {
+        self.read_anew.inc();
+    }
+
+    pub(crate) fn processed_again(&self, events: i64) {
+        self.processed_again.inc_by(u64::try_from(events).unwrap_or(0));
     }
 
     pub(crate) fn cut(&self, events: i64) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, ValueEnum};
+use clap::{ArgAction, Args, Parser, ValueEnum};
 use order_events::config::{KafkaArgs, RegistryConfig, TopicArgs, topic_name};
 use rust_decimal::Decimal;
 use service_runtime::settings::{duration, positive_duration};
@@ -118,6 +118,11 @@ pub struct PipelineSettings {
     /// For trying out: the processing of orders fails whose customer id ends so.
     #[arg(long, env = "FAILURE_INJECTION_CUSTOMER_SUFFIX", value_name = "SUFFIX", value_parser = NonEmptyStringValueParser::new())]
     pub failure_injection_customer_suffix: Option<String>,
+
+    /// Begins with an empty view where the changelog has nothing of a partition, although the group has processed events of
+    /// it. Else such a partition is not processed.
+    #[arg(long, env = "ACCEPT_LOST_CHANGELOG", default_value_t = false, action = ArgAction::Set)]
+    pub accept_lost_changelog: bool,
 
     /// A name that this instance keeps across restarts, another one for each instance. With it, a restarted
     /// instance takes its partitions back at once; a stopped one is waited for until its session is over.

@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, Pur
 use rdkafka::{ClientConfig, ClientContext, Message, TopicPartitionList};
 use tracing::warn;
 
-use crate::changelog::Mark;
+use crate::changelog::{Key, Mark};
 
 /// How long each step of a transaction may take. The brokers abort one that takes longer than
 /// `transaction.timeout.ms` in all.
@@ -51,6 +51,14 @@ pub(crate) enum Failure {
     Unknown(KafkaError),
     /// The same, and librdkafka does not come back from a call: threads and queues of the producer stay.
     LeftBehind(KafkaError),
+}
+
+impl Failure {
+    fn into_error(self) -> KafkaError {
+        match self {
+            Self::Aborted(error) | Self::Unknown(error) | Self::LeftBehind(error) => error,
+        }
+    }
 }
 
 /// A record of a transaction.
@@ -148,6 +156,26 @@ impl Writer {
     /// Aborts the transaction, as far as the brokers answer; else the next producer with its id does.
     pub(crate) fn abort(&self) {
         let _ = self.give_up(KafkaError::Canceled);
+    }
+
+    /// Aborts a transaction that has a record in each of these partitions. Its control records end everything that this id
+    /// has open there, also what the coordinator takes for complete.
+    pub(crate) fn abort_in(&self, topic: &str, partitions: &[i32]) -> Result<(), KafkaError> {
+        self.begin().map_err(Failure::into_error)?;
+        let key = Key::Barrier.as_text();
+        for partition in partitions {
+            let record = NewRecord {
+                topic,
+                partition: *partition,
+                key: Some(key.as_bytes()),
+                value: None,
+                headers: None,
+                number: None,
+            };
+            self.send(record)?;
+        }
+        self.drain()?;
+        self.producer.abort_transaction(ABORT_TIMEOUT)
     }
 
     /// Forgets what is not delivered. An abort waits for it, and only a poll takes it off the books.

@@ -51,6 +51,8 @@ pub(super) struct KnownLog {
 pub(super) enum Loss {
     /// There is no such topic, or no such partition.
     Gone,
+    /// It lacks the record that tells it from another topic of the same name.
+    MadeAnew,
     /// A partition ends too early.
     Ends {
         /// The partition.
@@ -82,6 +84,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => write!(f, "the brokers do not know it"),
+            Self::MadeAnew => write!(f, "it is another topic than before, of the same name"),
             Self::Ends { partition, end, known } => {
                 write!(f, "partition {partition} ends at offset {end}, but was known up to {known}")
             }
@@ -193,6 +196,11 @@ impl KnownLog {
         if self.is_gone(&client)? {
             return Ok(Some(Loss::Gone));
         }
+        if let Some(mark) = self.identity
+            && self.first_behind(&[(0, mark)])?.get(&0) != Some(&mark)
+        {
+            return Ok(Some(Loss::MadeAnew));
+        }
         let mut starts = vec![0; self.known.len()];
         for (index, known) in self.known.iter().enumerate().filter(|(_, known)| **known >= 0) {
             let partition = number(index);
@@ -208,12 +216,7 @@ impl KnownLog {
                 return Ok(loss);
             }
         }
-        match self.identity {
-            Some(mark) if self.first_behind(&[(0, mark)])?.get(&0) != Some(&mark) => {
-                Ok(Some(Loss::Replaced { partition: 0, offset: mark.offset }))
-            }
-            _ => Ok(None),
-        }
+        Ok(None)
     }
 
     /// The nth mark of each partition, if retention has not removed its place.

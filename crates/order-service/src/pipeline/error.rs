@@ -29,17 +29,6 @@ pub enum PipelineError {
         /// What is wrong with it.
         reason: Undecodable,
     },
-    /// The changelog is gone, is another one, or lacks records that it had.
-    #[error(
-        "the changelog {topic} was deleted, recreated or cut while the service ran: {reason}. The next start restores \
-         what is left of it, and processes the events behind that again, as far as they are still there"
-    )]
-    ChangelogLost {
-        /// The changelog.
-        topic: String,
-        /// How that was seen.
-        reason: String,
-    },
     /// The changelog goes with another topic.
     #[error(
         "the changelog {topic} has the orders of the topic {source_topic}, but ORDER_TOPIC={events}: its events would \

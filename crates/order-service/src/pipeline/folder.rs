@@ -214,6 +214,7 @@ mod tests {
                 dlq_limit: dlq_limit.parse().unwrap(),
                 failure_injection_customer_suffix: Some("FAIL".to_owned()),
                 instance_id: None,
+                accept_lost_changelog: false,
             };
             let status = Status::new(0);
             let metrics = EventMetrics::register(&mut Registry::default(), ViewCell::default(), status);
@@ -274,10 +275,10 @@ mod tests {
         let mut partition = Partition::new(0, settings.dlq_limit);
         assert!(partition.identified(Mark::at(0)));
         let _ = partition.assigned();
-        partition.barrier_written(1, Instant::now());
+        let _ = partition.barrier_written(1, Instant::now());
         partition.stored(Mark::at(1));
         let log = Watermarks { start: 0, end: 0 };
-        let _ = partition.take_over(Surveyed { log, diverges_at: None }, []).unwrap();
+        let _ = partition.take_over(Surveyed { log, diverges_at: None, committed: None }, []).unwrap();
         partition
     }
 
@@ -301,10 +302,10 @@ mod tests {
     fn goes_back(rig: &mut Rig) {
         let _ = rig.partition.revoked();
         let _ = rig.partition.assigned();
-        rig.partition.barrier_written(2, Instant::now());
+        let _ = rig.partition.barrier_written(2, Instant::now());
         rig.partition.stored(Mark::at(2));
         let log = Watermarks { start: 0, end: 9 };
-        let _ = rig.partition.take_over(Surveyed { log, diverges_at: Some(0) }, []).unwrap();
+        let _ = rig.partition.take_over(Surveyed { log, diverges_at: Some(0), committed: None }, []).unwrap();
     }
 
     #[test]

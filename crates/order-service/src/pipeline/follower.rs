@@ -90,12 +90,12 @@ struct Reader<'a, F> {
 impl<F: FnMut(usize)> Reader<'_, F> {
     fn record(&mut self, record: &BorrowedMessage<'_>) -> Result<(), PipelineError> {
         let Some(index) = self.index(record.partition()) else { return Ok(()) };
-        // What this instance wrote is shown already.
-        if record.offset() <= self.partitions[index].known() {
+        let mark = Mark::of(record);
+        if !self.partitions[index].read(mark) {
             return Ok(());
         }
         self.take(index, record)?;
-        self.partitions[index].stored(Mark::of(record));
+        self.partitions[index].stored(mark);
         Ok(())
     }
 
@@ -103,7 +103,10 @@ impl<F: FnMut(usize)> Reader<'_, F> {
     fn end(&mut self, number: i32) {
         let Some(index) = self.index(number) else { return };
         self.show(index);
-        self.pipeline.status.change(index, |status| status.restored = true);
+        self.partitions[index].end_read();
+        if !self.partitions[index].is_changelog_lost() {
+            self.pipeline.status.change(index, |status| status.restored = true);
+        }
         (self.at_end)(index);
     }
 

@@ -13,7 +13,7 @@ use tracing::{debug, info};
 use super::backlog::Backlog;
 use super::partition::{Partition, Watermarks};
 use super::rebalance::{Change, GroupContext};
-use super::{Pipeline, PipelineError, index_of};
+use super::{Pipeline, PipelineError, number};
 
 /// The consumer of the events.
 pub(super) type GroupConsumer = BaseConsumer<GroupContext>;
@@ -96,10 +96,17 @@ impl<'c> Group<'c> {
         !self.changes.is_empty() || self.next.is_some()
     }
 
-    /// Fetches a partition again from an earlier offset.
-    pub(super) fn fetch_again(&mut self, number: i32, from: i64) -> Result<(), KafkaError> {
-        self.backlog.clear(index_of(number));
-        self.consumer.seek(self.topic, number, Offset::Offset(from), SEEK_TIMEOUT)
+    /// The partition is processed from this offset on. What was fetched may begin behind it: its progress was further when
+    /// the group gave it.
+    pub(super) fn fetch_from(&mut self, index: usize, offset: i64) -> Result<(), KafkaError> {
+        let number = number(index);
+        if self.consumer.context().fetched_from(number).is_none_or(|from| from <= offset) {
+            return Ok(());
+        }
+        self.consumer.seek(self.topic, number, Offset::Offset(offset), SEEK_TIMEOUT)?;
+        self.consumer.context().fetches_from(number, offset);
+        self.backlog.clear(index);
+        Ok(())
     }
 
     /// Where a partition begins and ends.

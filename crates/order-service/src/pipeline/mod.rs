@@ -17,6 +17,7 @@ mod doubt;
 mod doubts;
 mod encoded;
 mod error;
+mod fencing;
 mod folder;
 mod follower;
 mod gates;

@@ -17,15 +17,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// So many producers may be left behind in librdkafka, each with some threads and up to 256 MiB of queue.
 const MOST_LEFT_BEHIND: usize = 20;
 
-/// What is known of a transaction that did not go through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Aftermath {
-    /// Nothing of it will ever be seen.
-    Aborted,
-    /// It may have been committed.
-    Unknown,
-}
-
 /// See the module.
 pub(super) struct Pace {
     /// `None` while there is none that could be used.
@@ -106,25 +97,25 @@ impl Pace {
         pipeline: &Pipeline,
         what: &str,
         failure: Failure,
-    ) -> Result<Aftermath, PipelineError> {
+    ) -> Result<(), PipelineError> {
         const UNKNOWN: &str = "the outcome of a transaction is unknown";
-        let (fate, result, what, error) = match failure {
-            Failure::Aborted(error) => (Aftermath::Aborted, "aborted", what, error),
-            Failure::Unknown(error) => (Aftermath::Unknown, "unknown", UNKNOWN, error),
+        let (result, what, error) = match failure {
+            Failure::Aborted(error) => ("aborted", what, error),
+            Failure::Unknown(error) => ("unknown", UNKNOWN, error),
             Failure::LeftBehind(error) => {
                 pipeline.metrics.failed("left_behind");
                 self.left_behind += 1;
                 if self.left_behind >= MOST_LEFT_BEHIND {
                     return Err(PipelineError::LeftBehind { producers: self.left_behind });
                 }
-                (Aftermath::Unknown, "unknown", UNKNOWN, error)
+                ("unknown", UNKNOWN, error)
             }
         };
         self.writer = None;
         self.batch_limit.shrink();
         pipeline.metrics.failed(result);
         self.went_wrong(pipeline, what, &error);
-        Ok(fate)
+        Ok(())
     }
 
     /// Notes a failure; the next attempt comes later.

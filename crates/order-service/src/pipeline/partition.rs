@@ -9,7 +9,7 @@
 //!
 //! It knows no clock and no client: it is told what happened, and says whether the tail of the changelog must move.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use order_events::codec::SchemaId;
 
@@ -17,6 +17,11 @@ use super::grace::{Grace, Timer};
 use super::retry::Retry;
 use crate::changelog::{Cut, Mark, Progress};
 use crate::dead_letters::{Change, Gate, Limit, Stop, Tally};
+
+/// When a barrier is not read back after this long, although the tail stands at the end, the open transaction of a dead
+/// writer stands before it. Each time that writer was fenced in vain, it takes twice as long, up to 2^4 times.
+const BARRIER_PATIENCE: Duration = Duration::from_millis(500);
+const LONGEST_PATIENCE: u32 = 4;
 
 /// How this instance stands to a partition.
 #[derive(Debug)]
@@ -29,8 +34,12 @@ enum Role {
     AwaitsBarrier {
         /// The barrier's offset in the changelog.
         offset: i64,
-        /// Since when it is awaited, or since when the writer that is in the way was fenced.
+        /// Since when it is awaited.
+        written: Instant,
+        /// The same, or since when the writer that is in the way was fenced.
         since: Instant,
+        /// How often that was fenced.
+        fenced: u32,
     },
     /// This instance processes it.
     Active(Active),
@@ -46,6 +55,8 @@ struct Active {
     /// The schema without which the next record cannot be read.
     waits_for: Option<SchemaId>,
     grace: Grace,
+    /// The last progress record that this instance has written and shown.
+    own: Option<Mark>,
 }
 
 /// What the tail of the changelog must do, so that it reads what this instance does not write itself.
@@ -56,7 +67,7 @@ pub(super) enum TailMove {
     Stay,
     /// Read nothing more of the partition: this instance writes it from now on.
     Leave,
-    /// Read it again, behind this offset.
+    /// Read it again, from this offset on.
     ReturnTo(i64),
 }
 
@@ -76,6 +87,21 @@ pub(super) struct Surveyed {
     pub(super) log: Watermarks,
     /// If it is another log than was processed: the offset before which both are the same.
     pub(super) diverges_at: Option<i64>,
+    /// The offset that the group has committed, if it has one.
+    pub(super) committed: Option<i64>,
+}
+
+/// What the offset that the group has committed tells of the changelog, whose progress is written in the same transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The changelog has all that was committed.
+    Sound,
+    /// It seems to lack something: it is to be read once more.
+    ReadAnew,
+    /// It lacks the progress of so many events. They are processed again.
+    Lacks(i64),
+    /// It has nothing at all.
+    Nothing,
 }
 
 /// How a partition is processed from now on.
@@ -94,6 +120,16 @@ pub(super) struct TakenOver {
 pub(super) struct Partition {
     number: i32,
     role: Role,
+    /// What this instance wrote last, until it is read back: an abort takes a transaction along whose commit marker was lost.
+    unproven: Option<Mark>,
+    /// Whether the tail has read everything that can be read.
+    is_at_end: bool,
+    /// Whether something of it is missing, so that the changelog is to be read anew.
+    lacks_own: bool,
+    /// Whether it was read anew since the group gave the partition or took it.
+    was_read_anew: bool,
+    /// Whether the changelog has nothing of it, although it was processed, and nobody has accepted that.
+    is_changelog_lost: bool,
     /// The last two records of the changelog that are in the store; what this instance wrote itself included. Where a
     /// log that was cut and went on has a control record, which nobody is shown, the other one tells.
     marks: [Option<Mark>; 2],
@@ -122,6 +158,11 @@ impl Partition {
         Self {
             number,
             role: Role::Follows,
+            unproven: None,
+            is_at_end: false,
+            lacks_own: false,
+            was_read_anew: false,
+            is_changelog_lost: false,
             marks: [None; 2],
             progress: None,
             log: None,
@@ -143,13 +184,13 @@ impl Partition {
 
     /// The group has given it to this instance.
     pub(super) fn assigned(&mut self) -> TailMove {
-        (self.retry, self.ask_again_at) = (None, None);
+        (self.retry, self.ask_again_at, self.was_read_anew) = (None, None, false);
         self.leave_for(Role::NeedsBarrier)
     }
 
     /// The group has taken it from this instance.
     pub(super) fn revoked(&mut self) -> TailMove {
-        (self.retry, self.ask_again_at) = (None, None);
+        (self.retry, self.ask_again_at, self.was_read_anew) = (None, None, false);
         self.leave_for(Role::Follows)
     }
 
@@ -165,14 +206,17 @@ impl Partition {
         matches!(self.role, Role::NeedsBarrier)
     }
 
-    /// The barrier is committed, at this offset of the changelog.
-    pub(super) fn barrier_written(&mut self, offset: i64, now: Instant) {
-        if self.needs_barrier() {
-            self.role = Role::AwaitsBarrier { offset, since: now };
+    /// The barrier is committed, at this offset of the changelog. The tail must tell anew whether it stands at the end.
+    pub(super) fn barrier_written(&mut self, offset: i64, now: Instant) -> TailMove {
+        if !self.needs_barrier() {
+            return TailMove::Stay;
         }
+        self.role = Role::AwaitsBarrier { offset, written: now, since: now, fenced: 0 };
+        self.is_at_end = false;
+        TailMove::ReturnTo(self.next_to_read())
     }
 
-    /// The writer is lost in an unknown state. Whether its last transaction was committed, a new barrier tells.
+    /// A transaction was not committed, or that is unknown: a new barrier tells, and whether the one before it is there.
     pub(super) fn writer_lost(&mut self) -> TailMove {
         match self.role {
             Role::Follows => TailMove::Stay,
@@ -182,10 +226,15 @@ impl Partition {
 
     /// From now on it is not processed, and its changelog is read again.
     fn leave_for(&mut self, role: Role) -> TailMove {
-        match std::mem::replace(&mut self.role, role) {
-            Role::Active(_) => TailMove::ReturnTo(self.known()),
-            _ => TailMove::Stay,
-        }
+        self.is_changelog_lost = false;
+        let Role::Active(active) = std::mem::replace(&mut self.role, role) else { return TailMove::Stay };
+        (self.unproven, self.is_at_end) = (active.own, false);
+        TailMove::ReturnTo(self.next_to_read())
+    }
+
+    /// The offset from which on the changelog is to be read: what this instance wrote last included, until it is proven.
+    fn next_to_read(&self) -> i64 {
+        self.unproven.map_or(self.known() + 1, |own| own.offset)
     }
 
     /// Whether its barrier is written, and this instance does not process it yet.
@@ -196,15 +245,42 @@ impl Partition {
     /// Since when its barrier does not come back, if it is awaited.
     pub(super) fn awaited_since(&self) -> Option<Instant> {
         match self.role {
-            Role::AwaitsBarrier { offset, since } if self.known() < offset => Some(since),
+            Role::AwaitsBarrier { offset, since, .. } if self.known() < offset => Some(since),
             _ => None,
         }
     }
 
+    /// Whether everything before its barrier is known.
+    fn is_read_back(&self) -> bool {
+        self.awaits_barrier() && self.awaited_since().is_none() && !self.lacks_own
+    }
+
     /// The writer that may be in the way of the barrier was fenced: what it left open ends now.
     pub(super) fn last_writer_fenced(&mut self, now: Instant) {
-        if let Role::AwaitsBarrier { since, .. } = &mut self.role {
-            *since = now;
+        if let Role::AwaitsBarrier { since, fenced, .. } = &mut self.role {
+            (*since, *fenced) = (now, fenced.saturating_add(1));
+        }
+    }
+
+    /// Since when the open transaction of another writer must stand before the barrier: the tail has read everything up to it,
+    /// and that for long enough. `None` if that is not so.
+    pub(super) fn stuck_since(&self, now: Instant) -> Option<Instant> {
+        let Role::AwaitsBarrier { fenced, .. } = self.role else { return None };
+        let since = self.awaited_since().filter(|_| self.is_at_end)?;
+        let patience = BARRIER_PATIENCE * 2_u32.pow(fenced.min(LONGEST_PATIENCE));
+        (now.duration_since(since) >= patience).then_some(since)
+    }
+
+    /// Whether the writer that is in the way was fenced before.
+    pub(super) fn was_fenced(&self) -> bool {
+        matches!(self.role, Role::AwaitsBarrier { fenced: 1.., .. })
+    }
+
+    /// Since when the barrier is written, if it is not read back.
+    pub(super) fn awaits_since(&self) -> Option<Instant> {
+        match self.role {
+            Role::AwaitsBarrier { written, .. } => self.awaited_since().map(|_| written),
+            _ => None,
         }
     }
 
@@ -225,6 +301,71 @@ impl Partition {
         if mark.offset > self.known() {
             self.marks = [self.marks[1], Some(mark)];
         }
+    }
+
+    /// This instance wrote this record of the changelog; its last one of a batch is the progress.
+    pub(super) fn wrote(&mut self, mark: Mark) {
+        self.stored(mark);
+        if let Role::Active(active) = &mut self.role {
+            active.own = Some(mark);
+        }
+    }
+
+    /// The next record that the tail has. Whether it is news: not if it is in the store, or if what this instance wrote
+    /// before it is missing.
+    pub(super) fn read(&mut self, mark: Mark) -> bool {
+        if mark.offset <= self.known() {
+            self.unproven = self.unproven.filter(|own| *own != mark);
+            return false;
+        }
+        self.is_at_end = false;
+        // Compaction may have removed it for a later one: then the partition is read anew for nothing.
+        self.lacks_own |= self.unproven.is_some();
+        !self.lacks_own
+    }
+
+    /// The tail has read everything that can be read.
+    pub(super) fn end_read(&mut self) {
+        self.is_at_end = true;
+    }
+
+    /// Whether something that this instance wrote and showed is missing.
+    pub(super) fn lacks_own(&self) -> bool {
+        self.lacks_own
+    }
+
+    /// Nothing is in the store any more: the changelog is read from its begin.
+    pub(super) fn read_anew(&mut self) -> TailMove {
+        (self.unproven, self.is_at_end) = (None, false);
+        (self.lacks_own, self.was_read_anew) = (false, true);
+        (self.marks, self.progress, self.last_writer) = ([None; 2], None, None);
+        TailMove::ReturnTo(0)
+    }
+
+    /// What the offset that the group has committed tells of the changelog. One below the progress is usual: it is forgotten
+    /// sooner, and people set it back.
+    pub(super) fn held_against(&self, surveyed: &Surveyed) -> Trust {
+        let log_start = surveyed.log.start;
+        let Some(committed) = surveyed.committed.filter(|committed| *committed > log_start) else {
+            return Trust::Sound;
+        };
+        let lacking = self.progress.as_ref().map(|progress| committed - progress.next_offset);
+        match lacking {
+            Some(lacking) if lacking <= 0 => Trust::Sound,
+            _ if !self.was_read_anew => Trust::ReadAnew,
+            Some(lacking) => Trust::Lacks(lacking),
+            None => Trust::Nothing,
+        }
+    }
+
+    /// The changelog has nothing of it: see [`Trust::Nothing`].
+    pub(super) fn changelog_lost(&mut self) {
+        self.is_changelog_lost = true;
+    }
+
+    /// Whether the changelog has nothing of it, although it was processed, and nobody has accepted that.
+    pub(super) fn is_changelog_lost(&self) -> bool {
+        self.is_changelog_lost
     }
 
     /// How far the partition is processed, as the changelog says; `None` if it says nothing.
@@ -277,13 +418,17 @@ impl Partition {
 
     /// Whether it can be taken over: its barrier is read back, and what its log has was not asked just now.
     pub(super) fn can_be_taken_over(&self, now: Instant) -> bool {
-        let is_read_back = self.awaits_barrier() && self.awaited_since().is_none();
-        is_read_back && self.ask_again_at.is_none_or(|at| at <= now)
+        self.is_read_back() && self.ask_again_at.is_none_or(|at| at <= now)
     }
 
     /// It is not sure what its log has: that is asked again then.
     pub(super) fn ask_again(&mut self, at: Instant) {
         self.ask_again_at = Some(at);
+    }
+
+    /// Where it would be processed from now on.
+    pub(super) fn begins_at(&self, surveyed: Surveyed) -> i64 {
+        taken_over(self.progress.clone(), surveyed).progress.next_offset
     }
 
     /// Everything before the barrier is known: from here on this instance processes. `held` are the timers of the updates
@@ -293,17 +438,23 @@ impl Partition {
         surveyed: Surveyed,
         held: impl IntoIterator<Item = Timer>,
     ) -> Option<(TakenOver, TailMove)> {
-        if !self.awaits_barrier() || self.awaited_since().is_some() {
+        if !self.is_read_back() {
             return None;
         }
         let taken_over = taken_over(self.progress.clone(), surveyed);
         self.progress = Some(taken_over.progress.clone());
-        self.log = None;
+        (self.log, self.is_changelog_lost) = (None, false);
         let went_back = taken_over.cut.is_some();
         // What is lost must be known to the other instances, and to who asks for what became of it. A changelog that has
         // no identity yet gets one.
         let unwritten = went_back || taken_over.lost > 0 || self.lacks_identity();
-        self.role = Role::Active(Active { unwritten, went_back, waits_for: None, grace: Grace::new(held) });
+        self.role = Role::Active(Active {
+            unwritten,
+            went_back,
+            waits_for: None,
+            grace: Grace::new(held),
+            own: None,
+        });
         Some((taken_over, TailMove::Leave))
     }
 
@@ -414,7 +565,7 @@ impl Partition {
 }
 
 /// The progress of a partition, held against its log.
-fn taken_over(progress: Option<Progress>, Surveyed { log, diverges_at }: Surveyed) -> TakenOver {
+fn taken_over(progress: Option<Progress>, Surveyed { log, diverges_at, .. }: Surveyed) -> TakenOver {
     let Some(mut progress) = progress else {
         let progress = Progress { next_offset: log.start, outcomes_from: log.start, ..Progress::default() };
         return TakenOver { progress, lost: 0, cut: None };
@@ -444,8 +595,6 @@ fn go_back(progress: &mut Progress, from: i64) -> Cut {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::changelog::{Checkpoint, Checkpoints};
 
@@ -540,7 +689,7 @@ mod tests {
                 Self::Assigned => return partition.assigned(),
                 Self::Revoked => return partition.revoked(),
                 Self::WriterLost => return partition.writer_lost(),
-                Self::BarrierWritten => partition.barrier_written(BARRIER, now),
+                Self::BarrierWritten => return partition.barrier_written(BARRIER, now),
                 Self::BarrierRead => partition.stored(mark(BARRIER)),
                 Self::LastWriterFenced => partition.last_writer_fenced(now),
                 Self::Unsure => partition.ask_again(now),
@@ -559,10 +708,10 @@ mod tests {
             use TailMove::{Leave, ReturnTo, Stay};
             match (self, state) {
                 (Self::Assigned, Follows | NeedsBarrier | Awaits | ReadBack) => (NeedsBarrier, Stay),
-                (Self::Assigned, Active) => (NeedsBarrier, ReturnTo(BARRIER)),
+                (Self::Assigned, Active) => (NeedsBarrier, ReturnTo(BARRIER + 1)),
                 (Self::Revoked, Follows | NeedsBarrier | Awaits | ReadBack) => (Follows, Stay),
-                (Self::Revoked, Active) => (Follows, ReturnTo(BARRIER)),
-                (Self::BarrierWritten, NeedsBarrier) => (Awaits, Stay),
+                (Self::Revoked, Active) => (Follows, ReturnTo(BARRIER + 1)),
+                (Self::BarrierWritten, NeedsBarrier) => (Awaits, ReturnTo(BARRIER)),
                 (Self::BarrierWritten, Follows | Awaits | ReadBack | Active) => (state, Stay),
                 (Self::BarrierRead, Awaits) => (ReadBack, Stay),
                 (Self::BarrierRead, Follows | NeedsBarrier | ReadBack | Active) => (state, Stay),
@@ -570,7 +719,7 @@ mod tests {
                 (Self::TakeOver, Follows | NeedsBarrier | Awaits | Active) => (state, Stay),
                 (Self::WriterLost, Follows) => (Follows, Stay),
                 (Self::WriterLost, NeedsBarrier | Awaits | ReadBack) => (NeedsBarrier, Stay),
-                (Self::WriterLost, Active) => (NeedsBarrier, ReturnTo(BARRIER)),
+                (Self::WriterLost, Active) => (NeedsBarrier, ReturnTo(BARRIER + 1)),
                 (
                     Self::LastWriterFenced | Self::Unsure | Self::Committed,
                     Follows | NeedsBarrier | Awaits | ReadBack | Active,
@@ -593,7 +742,7 @@ mod tests {
 
     /// A log that has what was processed.
     fn sound(start: i64, end: i64) -> Surveyed {
-        Surveyed { log: Watermarks { start, end }, diverges_at: None }
+        Surveyed { log: Watermarks { start, end }, diverges_at: None, committed: None }
     }
 
     #[test]
@@ -674,7 +823,7 @@ mod tests {
             cut,
         };
         let log = Watermarks { start: 4, end: 200 };
-        taken_over(Some(progress), Surveyed { log, diverges_at: Some(diverges_at) })
+        taken_over(Some(progress), Surveyed { log, diverges_at: Some(diverges_at), committed: None })
     }
 
     #[test]
@@ -713,7 +862,8 @@ mod tests {
         assert!(partition.identified(mark(1)));
         partition.progress_read(progress(9));
         let log = Watermarks { start: 0, end: 5 };
-        let (_, tail_move) = partition.take_over(Surveyed { log, diverges_at: Some(3) }, []).unwrap();
+        let surveyed = Surveyed { log, diverges_at: Some(3), committed: None };
+        let (_, tail_move) = partition.take_over(surveyed, []).unwrap();
         assert_eq!(tail_move, TailMove::Leave);
         assert!(partition.is_unwritten() && partition.went_back());
         partition.committed(progress(3), None, Vec::new());
@@ -752,6 +902,26 @@ mod tests {
         let later = partition.awaited_since().unwrap() + Duration::from_secs(1);
         partition.last_writer_fenced(later);
         assert_eq!(partition.awaited_since(), Some(later));
+    }
+
+    #[test]
+    fn the_last_writer_is_in_the_way_only_where_the_tail_stands_at_the_end() {
+        let mut partition = State::Awaits.partition();
+        let since = partition.awaited_since().unwrap();
+        let later = since + BARRIER_PATIENCE;
+        assert_eq!(partition.stuck_since(later), None, "the tail is behind");
+        partition.end_read();
+        assert_eq!(partition.stuck_since(later - Duration::from_millis(1)), None);
+        assert_eq!((partition.stuck_since(later), partition.was_fenced()), (Some(since), false));
+        partition.last_writer_fenced(later);
+        assert!(partition.was_fenced());
+        assert_eq!(partition.stuck_since(later + BARRIER_PATIENCE), None);
+        assert_eq!(partition.stuck_since(later + BARRIER_PATIENCE * 2), Some(later));
+        assert_eq!(partition.awaits_since(), Some(since));
+        assert!(!partition.read(mark(3)) && partition.stuck_since(later + BARRIER_PATIENCE * 2).is_some());
+        assert!(
+            partition.read(mark(BARRIER)) && partition.stuck_since(later + BARRIER_PATIENCE * 2).is_none()
+        );
     }
 
     #[test]
@@ -800,6 +970,62 @@ mod tests {
         assert_eq!(partition.known(), -1);
         [3, 5, 4, 5].into_iter().for_each(|offset| partition.stored(mark(offset)));
         assert_eq!((partition.marks(), partition.known()), ([Some(mark(3)), Some(mark(5))], 5));
+    }
+
+    /// It has written a batch whose progress is at 9, and lost its writer.
+    fn without_writer() -> Partition {
+        let mut partition = State::Active.partition();
+        partition.committed(progress(9), None, Vec::new());
+        [8, 9].map(mark).map(|mark| partition.wrote(mark));
+        assert_eq!(partition.writer_lost(), TailMove::ReturnTo(9), "it must see its progress");
+        assert_eq!(partition.barrier_written(12, Instant::now()), TailMove::ReturnTo(9));
+        partition
+    }
+
+    #[test]
+    fn what_it_wrote_itself_is_read_back_before_it_goes_on() {
+        let mut partition = without_writer();
+        assert!(!partition.read(mark(9)), "it is in the store");
+        assert!(partition.read(mark(12)));
+        partition.stored(mark(12));
+        assert!(!partition.lacks_own() && partition.can_be_taken_over(Instant::now()));
+    }
+
+    #[test]
+    fn when_what_it_wrote_is_missing_everything_is_read_anew() {
+        for other in [None, Some(Mark::of_another(9))] {
+            let mut partition = without_writer();
+            assert!(other.is_none_or(|other| !partition.read(other)));
+            assert!(!partition.read(mark(12)), "the store has what the log has not");
+            assert!(partition.lacks_own() && !partition.can_be_taken_over(Instant::now()));
+            assert_eq!(partition.read_anew(), TailMove::ReturnTo(0));
+            assert_eq!((partition.known(), partition.progress(), partition.lacks_own()), (-1, None, false));
+            assert!(partition.read(mark(3)));
+            partition.stored(mark(3));
+            partition.progress_read(progress(4));
+            assert!(!partition.can_be_taken_over(Instant::now()), "the barrier is not read back");
+            partition.stored(mark(12));
+            assert!(partition.can_be_taken_over(Instant::now()));
+        }
+    }
+
+    #[test]
+    fn the_committed_offset_tells_what_the_changelog_lacks() {
+        let surveyed = |committed| Surveyed { committed, ..sound(4, 20) };
+        let mut partition = State::ReadBack.partition();
+        assert_eq!(partition.held_against(&surveyed(None)), Trust::Sound);
+        assert_eq!(partition.held_against(&surveyed(Some(4))), Trust::Sound, "nothing was processed");
+        assert_eq!(partition.held_against(&surveyed(Some(9))), Trust::ReadAnew);
+        partition.progress_read(progress(8));
+        assert_eq!(partition.held_against(&surveyed(Some(8))), Trust::Sound);
+        assert_eq!(partition.held_against(&surveyed(Some(5))), Trust::Sound, "somebody set it back");
+        assert_eq!(partition.held_against(&surveyed(Some(9))), Trust::ReadAnew);
+        let _ = partition.read_anew();
+        assert_eq!(partition.held_against(&surveyed(Some(9))), Trust::Nothing);
+        partition.progress_read(progress(7));
+        assert_eq!(partition.held_against(&surveyed(Some(9))), Trust::Lacks(2));
+        let _ = partition.assigned();
+        assert_eq!(partition.held_against(&surveyed(Some(9))), Trust::ReadAnew, "for each owner anew");
     }
 
     #[test]

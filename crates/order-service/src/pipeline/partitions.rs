@@ -53,7 +53,13 @@ impl Partitions {
         self.move_tail(index, tail_move)
     }
 
-    /// The writer is lost in an unknown state.
+    /// A barrier is committed, at this offset of the changelog.
+    pub(super) fn barrier_written(&mut self, index: usize, offset: i64) -> Result<(), PipelineError> {
+        let tail_move = self.all[index].barrier_written(offset, Instant::now());
+        self.move_tail(index, tail_move)
+    }
+
+    /// A transaction was not committed, or that is unknown.
     pub(super) fn writer_lost(&mut self, index: usize) -> Result<(), PipelineError> {
         let tail_move = self.all[index].writer_lost();
         self.move_tail(index, tail_move)
@@ -73,12 +79,37 @@ impl Partitions {
         Ok(Some(taken_over))
     }
 
+    /// Forgets what is known of a partition, and reads its changelog from its begin.
+    pub(super) fn read_anew(&mut self, pipeline: &Pipeline, index: usize) -> Result<(), PipelineError> {
+        let tail_move = self.forget(pipeline, index);
+        self.move_tail(index, tail_move)
+    }
+
+    /// The same for all, with a new client. Those of this instance need barriers again.
+    pub(super) fn read_all_anew(&mut self, pipeline: &Pipeline) -> Result<(), PipelineError> {
+        for index in 0..self.all.len() {
+            let _ = self.all[index].writer_lost();
+            let _ = self.forget(pipeline, index);
+        }
+        self.replace_tail(pipeline)
+    }
+
+    fn forget(&mut self, pipeline: &Pipeline, index: usize) -> TailMove {
+        pipeline.view.store.clear(index);
+        pipeline.view.processed.clear(index);
+        pipeline.status.change(index, |status| {
+            (status.active, status.restored, status.position) = (false, false, 0);
+        });
+        pipeline.metrics.read_anew();
+        self.all[index].read_anew()
+    }
+
     fn move_tail(&self, index: usize, change: TailMove) -> Result<(), PipelineError> {
         let number = self.all[index].number();
         match change {
             TailMove::Stay => {}
             TailMove::Leave => self.tail.leave(number)?,
-            TailMove::ReturnTo(known) => self.tail.return_to(number, known)?,
+            TailMove::ReturnTo(offset) => self.tail.return_to(number, offset)?,
         }
         Ok(())
     }

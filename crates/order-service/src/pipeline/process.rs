@@ -132,7 +132,7 @@ impl Processing<'_, '_> {
             self.show_partition(index, encoded);
         }
         for (index, mark) in written.marks() {
-            self.partitions[index].stored(mark);
+            self.partitions[index].wrote(mark);
         }
         if let (Some(mark), Some(first)) = (written.identity(), self.partitions.first_mut()) {
             // It is its own: there was none.

@@ -1,5 +1,6 @@
 //! The consumer group gives partitions and takes them back.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use order_events::ClientLog;
@@ -25,6 +26,8 @@ pub(super) enum Change {
 pub(super) struct GroupContext {
     log: ClientLog,
     fetch_from: Mutex<Vec<Option<i64>>>,
+    /// The first offset that was fetched of each partition that the group has given; none for the begin of its log.
+    fetched_from: Mutex<HashMap<i32, i64>>,
     changes: Mutex<Vec<Change>>,
 }
 
@@ -41,6 +44,16 @@ impl GroupContext {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The first offset that was fetched of a partition; `None` if that is the begin of its log.
+    pub(super) fn fetched_from(&self, number: i32) -> Option<i64> {
+        self.fetched_from.lock().unwrap_or_else(PoisonError::into_inner).get(&number).copied()
+    }
+
+    /// A partition is fetched again, from this offset on.
+    pub(super) fn fetches_from(&self, number: i32, offset: i64) {
+        self.fetched_from.lock().unwrap_or_else(PoisonError::into_inner).insert(number, offset);
+    }
+
     fn note(&self, change: Change) {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
     }
@@ -55,14 +68,17 @@ impl GroupContext {
         let mut assignment = TopicPartitionList::with_capacity(partitions.count());
         let mut assigned = Vec::with_capacity(partitions.count());
         let fetch_from = self.fetch_from.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetched_from = self.fetched_from.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched_from.clear();
         for element in partitions.elements() {
             let partition = element.partition();
             let known = usize::try_from(partition).ok().and_then(|index| *fetch_from.get(index)?);
+            fetched_from.extend(known.map(|offset| (partition, offset)));
             let from = known.map_or(Offset::Beginning, Offset::Offset);
             assignment.add_partition_offset(element.topic(), partition, from)?;
             assigned.push(partition);
         }
-        drop(fetch_from);
+        drop((fetch_from, fetched_from));
         consumer.assign(&assignment)?;
         Ok(assigned)
     }

@@ -103,7 +103,7 @@ mod tests {
         let _ = partitions[0].assigned();
         assert!(!silence.is_too_long(&partitions, &status(5, 6), start));
         assert!(!silence.is_too_long(&partitions, &status(5, 6), start + SECOND * 20), "none is written");
-        partitions[0].barrier_written(9, start);
+        let _ = partitions[0].barrier_written(9, start);
         assert!(!silence.is_too_long(&partitions, &status(5, 5), start + SECOND * 20));
         assert!(silence.is_too_long(&partitions, &status(5, 5), start + SECOND * 35));
     }

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
@@ -22,6 +22,7 @@ use super::partition::{Partition, Surveyed, Watermarks};
 use super::{Pipeline, index_of};
 use crate::changelog::{Checkpoint, Progress};
 use crate::dead_letters::{DeadLetterTopic, DeadLetterTopicError, Index};
+use crate::settings::Guarantee;
 use crate::view::status::Obstacle;
 
 /// A partition whose leader did not answer is asked again after this.
@@ -32,6 +33,9 @@ pub(super) const WATERMARK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The same, once a partition did not answer: each of them keeps the others waiting.
 const NEXT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long the coordinator of the group may take to tell what was committed.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why a partition's log is not known.
 #[derive(Debug, Error)]
@@ -46,6 +50,8 @@ enum Unknown {
 struct Question {
     number: i32,
     progress: Option<Progress>,
+    /// The offset that the group has committed, once it is known.
+    committed: Option<i64>,
 }
 
 /// What came of a question.
@@ -62,7 +68,8 @@ struct Evidence {
 
 /// Asks, and weighs the answers.
 pub(super) struct Survey {
-    asking: Option<JoinHandle<()>>,
+    /// Which partitions are being asked about.
+    asking: Vec<(Vec<i32>, JoinHandle<()>)>,
     tell: Sender<Answer>,
     answers: Receiver<Answer>,
     evidence: HashMap<usize, Evidence>,
@@ -71,7 +78,7 @@ pub(super) struct Survey {
 impl Default for Survey {
     fn default() -> Self {
         let (tell, answers) = channel();
-        Self { asking: None, tell, answers, evidence: HashMap::new() }
+        Self { asking: Vec::new(), tell, answers, evidence: HashMap::new() }
     }
 }
 
@@ -146,26 +153,28 @@ impl Survey {
     }
 
     fn ask<'a>(&mut self, pipeline: &Pipeline, partitions: impl Iterator<Item = &'a Partition>) {
-        if self.asking.as_ref().is_some_and(|asking| !asking.is_finished()) {
-            return;
-        }
-        let questions: Vec<_> = partitions.map(Question::about).collect();
+        self.asking.retain(|(_, task)| !task.is_finished());
+        let is_asked = |number| self.asking.iter().any(|(numbers, _)| numbers.contains(&number));
+        let due = partitions.filter(|partition| !is_asked(partition.number()));
+        let questions: Vec<_> = due.map(Question::about).collect();
         if questions.is_empty() {
             return;
         }
         let surveyor = Surveyor {
             config: look::config(pipeline),
             topic: pipeline.topics.events.clone(),
+            in_transactions: pipeline.settings.processing_guarantee == Guarantee::ExactlyOnce,
             letters: (pipeline.letters_topic.clone(), pipeline.letters.clone()),
             tell: self.tell.clone(),
         };
-        self.asking = Some(pipeline.runtime.spawn_blocking(move || surveyor.survey(questions)));
+        let numbers = questions.iter().map(|question| question.number).collect();
+        self.asking.push((numbers, pipeline.runtime.spawn_blocking(move || surveyor.survey(questions))));
     }
 }
 
 impl Question {
     fn about(partition: &Partition) -> Self {
-        Self { number: partition.number(), progress: partition.progress().cloned() }
+        Self { number: partition.number(), progress: partition.progress().cloned(), committed: None }
     }
 
     /// Whether the partition still is as it was when this was asked.
@@ -187,7 +196,7 @@ impl Question {
         }
         // Nothing is concluded from no checkpoints, but that a log that is too short is another one.
         let diverges_at = (next_offset > log.end).then_some(log.start);
-        Some(Surveyed { log, diverges_at })
+        Some(Surveyed { log, diverges_at, committed: self.committed })
     }
 }
 
@@ -195,6 +204,8 @@ impl Question {
 struct Surveyor {
     config: ClientConfig,
     topic: String,
+    /// Whether offsets are committed together with the progress.
+    in_transactions: bool,
     letters: (DeadLetterTopic, Index),
     tell: Sender<Answer>,
 }
@@ -216,8 +227,11 @@ enum Compared {
 }
 
 impl Surveyor {
-    fn survey(&self, questions: Vec<Question>) {
-        let asked = look::looker(&self.config).and_then(|client| Ok((self.leaders(&client)?, client)));
+    fn survey(&self, mut questions: Vec<Question>) {
+        let asked = look::looker(&self.config).and_then(|client| {
+            self.ask_for_committed(&client, &mut questions)?;
+            Ok((self.leaders(&client)?, client))
+        });
         match asked {
             Ok((leaders, client)) => {
                 let pending = self.look_at_ends(&client, &leaders, questions);
@@ -229,6 +243,26 @@ impl Surveyor {
                 }
             }
         }
+    }
+
+    /// Asks the group's coordinator what was committed, for all partitions at once.
+    fn ask_for_committed(&self, client: &Looker, questions: &mut [Question]) -> Result<(), KafkaError> {
+        if !self.in_transactions {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(questions.len());
+        for question in &*questions {
+            list.add_partition(&self.topic, question.number);
+        }
+        let committed = client.committed_offsets(list, COMMITTED_TIMEOUT)?;
+        for question in questions {
+            let found = committed.find_partition(&self.topic, question.number);
+            question.committed = match found.map(|found| found.offset()) {
+                Some(Offset::Offset(offset)) => Some(offset),
+                _ => None,
+            };
+        }
+        Ok(())
     }
 
     /// Whether each partition has a leader.
@@ -351,7 +385,7 @@ impl Pending {
                 return Compared::LookFurther;
             }
         };
-        Compared::Known(Surveyed { log: self.log, diverges_at })
+        Compared::Known(Surveyed { log: self.log, diverges_at, committed: self.question.committed })
     }
 }
 
@@ -370,6 +404,7 @@ mod tests {
         Question {
             number: 0,
             progress: Some(Progress { next_offset, checkpoints: noted, ..Progress::default() }),
+            committed: None,
         }
     }
 
@@ -380,7 +415,7 @@ mod tests {
 
     #[test]
     fn without_checkpoints_only_a_log_that_is_too_short_is_another_one() {
-        let nothing = Question { number: 0, progress: None };
+        let nothing = Question { number: 0, progress: None, committed: None };
         assert_eq!(by_its_ends(&nothing, 5, 9), Some(None), "nothing was processed");
         assert_eq!(by_its_ends(&question(9, &[]), 5, 9), Some(None), "an older version processed it");
         assert_eq!(by_its_ends(&question(9, &[]), 0, 8), Some(Some(0)));
@@ -418,7 +453,7 @@ mod tests {
     fn three_answers_in_a_row_must_agree() {
         let mut survey = Survey::default();
         let log = Watermarks { start: 0, end: 9 };
-        let mut is_sure = |diverges_at| survey.is_sure(0, Surveyed { log, diverges_at });
+        let mut is_sure = |diverges_at| survey.is_sure(0, Surveyed { log, diverges_at, committed: None });
         assert!(is_sure(None));
         assert_eq!(
             [Some(5), Some(5), None, Some(5), Some(5)].map(&mut is_sure),
@@ -432,7 +467,7 @@ mod tests {
         let asked = question(9, &[8]);
         let mut partition = Partition::new(0, "off".parse().unwrap());
         let _ = partition.assigned();
-        partition.barrier_written(3, Instant::now());
+        let _ = partition.barrier_written(3, Instant::now());
         partition.progress_read(asked.progress.clone().unwrap());
         assert!(!asked.is_about(&partition), "its barrier is not read back");
         partition.stored(crate::changelog::Mark::at(3));

@@ -77,11 +77,12 @@ impl Tail {
         self.consumer.pause(&self.list(partition))
     }
 
-    /// Reads a partition again, from behind the offset up to which it is known.
-    pub(super) fn return_to(&self, partition: i32, known: i64) -> Result<(), KafkaError> {
+    /// Reads a partition again, from this offset on.
+    pub(super) fn return_to(&self, partition: i32, offset: i64) -> Result<(), KafkaError> {
         self.consumer.resume(&self.list(partition))?;
-        let behind = Offset::Offset(known + 1);
-        if let Err(error) = self.consumer.seek(&self.topic, partition, behind, SEEK_TIMEOUT) {
+        // Compaction may have taken the first record.
+        let from = if offset == 0 { Offset::Beginning } else { Offset::Offset(offset) };
+        if let Err(error) = self.consumer.seek(&self.topic, partition, from, SEEK_TIMEOUT) {
             debug!(partition, %error, "reading on from where the partition was left");
         }
         Ok(())

@@ -6,27 +6,66 @@ use tracing::{debug, error, info, warn};
 
 use super::grace::Timer;
 use super::group::Group;
-use super::partition::{Partition, Surveyed, TakenOver};
+use super::partition::{Surveyed, TakenOver, Trust};
 use super::partitions::Partitions;
 use super::survey::RETRY;
 use super::{Pipeline, PipelineError};
 use crate::changelog::Cut;
-use crate::writer::Writer;
 
-/// When a barrier is not read back after this long, the open transaction of a dead writer stands before it.
-const BARRIER_PATIENCE: Duration = Duration::from_millis(500);
+/// When a partition is looked at again whose changelog is lost.
+const LOST_PAUSE: Duration = Duration::from_secs(10);
 
-/// The barrier is read back: everything before it is known. From here on this instance processes.
-pub(super) fn activate(
+/// The barrier of a partition is read back, and its log was looked at: processes it, if the changelog has what was committed.
+pub(super) fn take_over(
     pipeline: &Pipeline,
     partitions: &mut Partitions,
     group: &mut Group<'_>,
     index: usize,
     surveyed: Surveyed,
 ) -> Result<(), PipelineError> {
-    if let Some(from) = surveyed.diverges_at
-        && let Err(error) = group.fetch_again(partitions[index].number(), from.max(surveyed.log.start))
-    {
+    match partitions[index].held_against(&surveyed) {
+        Trust::Sound => {}
+        Trust::ReadAnew => {
+            warn!(
+                partition = index,
+                committed = surveyed.committed,
+                next_offset = partitions[index].progress().map(|progress| progress.next_offset),
+                "the group has committed more than the changelog has; reading it once more"
+            );
+            return partitions.read_anew(pipeline, index);
+        }
+        Trust::Lacks(events) => {
+            error!(
+                partition = index,
+                events,
+                "the changelog lacks what was committed: these events are processed again, and their dead letters may be \
+                 doubled"
+            );
+            pipeline.metrics.processed_again(events);
+        }
+        Trust::Nothing if pipeline.settings.accept_lost_changelog => {
+            warn!(partition = index, "the changelog has nothing; beginning anew (ACCEPT_LOST_CHANGELOG)");
+        }
+        Trust::Nothing => {
+            partitions[index].changelog_lost();
+            // Nothing of it is known, and nothing is said of it.
+            pipeline.status.change(index, |status| status.restored = false);
+            partitions[index].ask_again(Instant::now() + LOST_PAUSE);
+            return Ok(());
+        }
+    }
+    activate(pipeline, partitions, group, index, surveyed)
+}
+
+/// Everything before the barrier is known. From here on this instance processes.
+fn activate(
+    pipeline: &Pipeline,
+    partitions: &mut Partitions,
+    group: &mut Group<'_>,
+    index: usize,
+    surveyed: Surveyed,
+) -> Result<(), PipelineError> {
+    if let Err(error) = group.fetch_from(index, partitions[index].begins_at(surveyed)) {
         debug!(partition = index, %error, "the partition cannot be fetched again yet");
         partitions[index].ask_again(Instant::now() + RETRY);
         return Ok(());
@@ -39,7 +78,7 @@ pub(super) fn activate(
     group.backlog.drop_below(index, progress.next_offset);
     let owner = pipeline.status.instance();
     pipeline.status.change(index, |status| {
-        (status.active, status.owner) = (true, owner);
+        (status.active, status.owner, status.restored) = (true, owner, true);
         (status.position, status.start_offset, status.end_offset) =
             (progress.next_offset, surveyed.log.start, surveyed.log.end);
         (status.lost, status.cut) = (progress.lost, progress.cut);
@@ -83,32 +122,4 @@ fn tell_what_is_gone(pipeline: &Pipeline, index: usize, before: Option<i64>, tak
         );
         pipeline.metrics.cut(to - from);
     }
-}
-
-/// Aborts what the last writer left open, by taking its transactional id for a moment. If it lives, it is fenced: it is not
-/// the owner any more. One writer a turn: what was before its records can be read meanwhile.
-pub(super) fn fence_longest_awaited(
-    pipeline: &Pipeline,
-    partitions: &mut [Partition],
-) -> Result<(), PipelineError> {
-    let awaited = partitions.iter().enumerate();
-    let awaited = awaited.filter_map(|(index, partition)| Some((partition.awaited_since()?, index)));
-    let Some((since, index)) = awaited.min() else { return Ok(()) };
-    if since.elapsed() < BARRIER_PATIENCE {
-        return Ok(());
-    }
-    let last = partitions[index].last_writer().map(str::to_owned);
-    let own = pipeline.clients.transactional_id.as_ref();
-    match last.as_ref().filter(|last| own.is_some_and(|own| own != *last) && !last.is_empty()) {
-        Some(last) => match Writer::init(&pipeline.clients.writer(Some(last))?) {
-            Ok(_) => info!(transactional_id = last, "aborted what the last owner left open"),
-            Err(error) => warn!(%error, transactional_id = last, "the last owner could not be fenced yet"),
-        },
-        None => debug!(partition = index, "waiting for an open transaction of somebody unknown to time out"),
-    }
-    // Other partitions may have been the same writer's.
-    for partition in partitions.iter_mut().filter(|partition| partition.last_writer() == last.as_deref()) {
-        partition.last_writer_fenced(Instant::now());
-    }
-    Ok(())
 }

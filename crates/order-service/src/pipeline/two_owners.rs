@@ -225,7 +225,11 @@ impl Instance {
             Step::SendOffsets => self.send_offsets(cluster),
             Step::Commit(answer) => self.commit(cluster, answer),
             Step::TakeOver if self.partition.can_be_taken_over(now) => {
-                let surveyed = Surveyed { log: Watermarks { start: 0, end: EVENTS }, diverges_at: None };
+                let surveyed = Surveyed {
+                    log: Watermarks { start: 0, end: EVENTS },
+                    diverges_at: None,
+                    committed: None,
+                };
                 let (_, tail_move) = self.partition.take_over(surveyed, []).unwrap();
                 self.move_tail(tail_move);
             }
@@ -267,7 +271,7 @@ impl Instance {
         let Some(from) = self.tail else { return };
         for (offset, content) in cluster.committed_from(from) {
             self.tail = Some(offset + 1);
-            if offset <= self.partition.known() {
+            if !self.partition.read(Mark::at(offset)) {
                 continue;
             }
             match content {
@@ -331,11 +335,14 @@ impl Instance {
             return self.lose_writer();
         }
         match writing {
-            Some(Writing::Barrier { offset, .. }) => self.partition.barrier_written(offset, Instant::now()),
+            Some(Writing::Barrier { offset, .. }) => {
+                let tail_move = self.partition.barrier_written(offset, Instant::now());
+                self.move_tail(tail_move);
+            }
             Some(Writing::Batch { mark, from, to, .. }) => {
                 assert_eq!(self.shown, from, "its own state is not the one that it goes on from");
                 self.partition.committed(progress(to), None, Vec::new());
-                self.partition.stored(Mark::at(mark));
+                self.partition.wrote(Mark::at(mark));
             }
             None => {}
         }
@@ -351,7 +358,7 @@ impl Instance {
         match tail_move {
             TailMove::Stay => {}
             TailMove::Leave => self.tail = None,
-            TailMove::ReturnTo(known) => self.tail = Some(known + 1),
+            TailMove::ReturnTo(offset) => self.tail = Some(offset),
         }
     }
 

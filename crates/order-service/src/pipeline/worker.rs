@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 use order_events::permission;
 use order_events::topics::TopicError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::damaged::{Damage, is_damaged};
-use super::doubts::Doubts;
+use super::doubts::{Doubts, Settled};
 use super::encoded::encoded;
+use super::fencing::Fencing;
 use super::follower::{Followed, follow};
 use super::group::{self, Group, Polled};
-use super::pace::{Aftermath, Pace};
+use super::pace::Pace;
 use super::partition::Partition;
 use super::partitions::Partitions;
 use super::process::Processing;
@@ -56,6 +57,7 @@ pub(super) struct Worker {
     doubts: Doubts,
     damage: Damage,
     survey: Survey,
+    fencing: Fencing,
     /// When consumers were lost to a namesake.
     lost_consumers: Vec<Instant>,
 }
@@ -77,6 +79,7 @@ impl Worker {
             doubts: Doubts::default(),
             damage: Damage::default(),
             survey: Survey::default(),
+            fencing: Fencing::default(),
             lost_consumers: Vec::new(),
             pipeline,
         };
@@ -287,7 +290,12 @@ impl Worker {
 
     /// Takes what has come in the changelog, unless that is in doubt; waits `patience` for the first of it.
     fn follow(&mut self, patience: Duration, at_end: impl FnMut(usize)) -> Result<(), PipelineError> {
-        self.doubts.settle(&self.pipeline, &mut self.partitions)?;
+        match self.doubts.settle(&self.pipeline, &self.partitions)? {
+            Settled::Nothing => {}
+            Settled::Sound => self.partitions.replace_tail(&self.pipeline)?,
+            Settled::Cut => self.partitions.read_all_anew(&self.pipeline)?,
+        }
+        self.tell_lost_changelog();
         self.damage.forget(&self.pipeline);
         if self.doubts.is_changelog_open() {
             if !patience.is_zero() {
@@ -296,6 +304,16 @@ impl Worker {
             return Ok(());
         }
         let Followed { doubt, damage } = follow(&self.pipeline, &mut self.partitions, patience, at_end)?;
+        for index in 0..self.partitions.len() {
+            if self.partitions[index].lacks_own() {
+                error!(
+                    partition = index,
+                    "a committed transaction is not in the changelog any more: its commit marker was lost; reading the \
+                     partition anew"
+                );
+                self.partitions.read_anew(&self.pipeline, index)?;
+            }
+        }
         if let Some(reason) = doubt {
             self.doubts.of_changelog(&self.pipeline, &self.partitions, &reason);
         }
@@ -303,6 +321,29 @@ impl Worker {
             self.damage.tell(&self.pipeline, &self.pipeline.topics.changelog, &error);
         }
         Ok(())
+    }
+
+    /// Tells if the changelog is gone, or has nothing of partitions that were processed.
+    fn tell_lost_changelog(&self) {
+        let Pipeline { topics, group, status, .. } = &self.pipeline;
+        let lost = self.partitions.iter().filter(|partition| partition.is_changelog_lost());
+        let lost: Vec<i32> = lost.map(Partition::number).collect();
+        match self.doubts.gone() {
+            Some(reason) => status.set(
+                Obstacle::ChangelogLost,
+                format!("the changelog {} is gone: {reason}; reads are stale", topics.changelog),
+            ),
+            None if !lost.is_empty() => status.set(
+                Obstacle::ChangelogLost,
+                format!(
+                    "the changelog {} has nothing of partitions {lost:?}, but the group {group} has processed events of them",
+                    topics.changelog
+                ),
+            ),
+            None => {
+                status.clear(Obstacle::ChangelogLost);
+            }
+        }
     }
 
     // What is written.
@@ -314,9 +355,9 @@ impl Worker {
         }
         self.write_barriers()?;
         for (index, surveyed) in self.survey.settle(&self.pipeline, &mut self.partitions) {
-            takeover::activate(&self.pipeline, &mut self.partitions, group, index, surveyed)?;
+            takeover::take_over(&self.pipeline, &mut self.partitions, group, index, surveyed)?;
         }
-        takeover::fence_longest_awaited(&self.pipeline, &mut self.partitions)
+        self.fencing.turn(&self.pipeline, &mut self.partitions)
     }
 
     /// Writes a barrier into every partition that needs one, in one transaction.
@@ -334,7 +375,7 @@ impl Worker {
         match written {
             Ok(written) => {
                 for (index, mark) in written.marks() {
-                    self.partitions[index].barrier_written(mark.offset, Instant::now());
+                    self.partitions.barrier_written(index, mark.offset)?;
                 }
                 self.pace.went_well(&self.pipeline);
                 Ok(())
@@ -384,13 +425,11 @@ impl Worker {
             }
             NotCommitted::Error(error) => return Err(error),
         };
-        match self.pace.failed(&self.pipeline, &what, failure)? {
-            Aftermath::Aborted => Ok(()),
-            Aftermath::Unknown => self.writer_lost(),
-        }
+        self.pace.failed(&self.pipeline, &what, failure)?;
+        self.writer_lost()
     }
 
-    /// Whether the last transaction was committed is unknown: new barriers tell.
+    /// Whether the last transactions are in the changelog, new barriers tell.
     fn writer_lost(&mut self) -> Result<(), PipelineError> {
         for index in 0..self.partitions.len() {
             if self.partitions[index].is_ours() {

@@ -118,6 +118,11 @@ impl Processed {
         look(&self.0[partition].content.read().unwrap_or_else(PoisonError::into_inner).outcomes)
     }
 
+    /// Forgets everything of a partition.
+    pub(crate) fn clear(&self, partition: usize) {
+        self.change(partition, Some(0), |outcomes| *outcomes = Outcomes::default());
+    }
+
     /// Changes what is known of a partition, and wakes those who wait for it.
     pub(crate) fn change(
         &self,

@@ -28,12 +28,16 @@ pub enum Obstacle {
     Brokers,
     /// A broker answers as if the changelog were gone, or shorter than it was.
     ChangelogDoubt,
+    /// The changelog has nothing, although events were processed.
+    ChangelogLost,
     /// A broker answers as if the events topic had not the events that were processed.
     EventsDoubt,
     /// A topic has records that cannot be read.
     Damage,
     /// Transactions fail.
     Transactions,
+    /// The open transaction of a dead owner keeps partitions from being taken over.
+    Takeover,
     /// The registry does not answer, and a record needs it.
     Registry,
     /// Too many events became dead letters.
@@ -73,6 +77,10 @@ impl Obstacle {
                 "Wait: within seconds the leader confirms or denies it. If it stays, look at the brokers' logs and at \
                  the topic with kafka-topics.sh --describe."
             }
+            Self::ChangelogLost => {
+                "Find out who deleted the changelog. If it cannot be brought back, restart with ACCEPT_LOST_CHANGELOG=true: \
+                 the view begins anew from the events that are still there, and dead letters may be doubled."
+            }
             Self::Damage => {
                 "Find the batch with kafka-dump-log.sh --deep-iteration on the leader, and let a replica with a sound \
                  copy lead the partition. It goes on by itself."
@@ -91,6 +99,9 @@ impl Obstacle {
             Self::Leaders => {
                 "Bring the brokers of these partitions back: kafka-topics.sh --describe --unavailable-partitions \
                  names them. It goes on by itself."
+            }
+            Self::Takeover => {
+                "Run the command of the reason, and end what it shows with kafka-transactions.sh abort. It goes on by itself."
             }
             Self::HangingTransaction => {
                 "Run the command of the reason. What it shows can be ended with kafka-transactions.sh abort; before \

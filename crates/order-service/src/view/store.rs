@@ -132,6 +132,12 @@ impl Store {
         }
     }
 
+    /// Forgets all orders of a partition.
+    pub fn clear(&self, partition: usize) {
+        let mut partition = self.0.partitions[partition].write().unwrap_or_else(PoisonError::into_inner);
+        *partition = Partition::default();
+    }
+
     /// The ids of the orders after `cursor`, sorted, at most `limit`.
     pub fn ids(&self, cursor: Option<&str>, limit: usize) -> Vec<CompactString> {
         let mut ids: Vec<CompactString> = Vec::new();
