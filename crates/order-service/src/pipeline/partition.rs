@@ -976,7 +976,7 @@ mod tests {
     fn without_writer() -> Partition {
         let mut partition = State::Active.partition();
         partition.committed(progress(9), None, Vec::new());
-        [8, 9].map(mark).map(|mark| partition.wrote(mark));
+        [8, 9].map(mark).into_iter().for_each(|mark| partition.wrote(mark));
         assert_eq!(partition.writer_lost(), TailMove::ReturnTo(9), "it must see its progress");
         assert_eq!(partition.barrier_written(12, Instant::now()), TailMove::ReturnTo(9));
         partition

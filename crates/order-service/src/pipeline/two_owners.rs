@@ -3,14 +3,15 @@
 //!
 //! The instances follow [`Partition`] as the pipeline does, in steps that the other one can come between: a record, the
 //! consumed offsets and the commit are steps of their own. The model knows what the guarantee rests on: open, committed and
-//! aborted transactions, the last stable offset, the fencing of producers by their id, and the group's generation. A commit
-//! whose answer is lost may still come through, or not.
+//! aborted transactions, the last stable offset, the fencing of producers by their id, and the group's generation and offset.
+//! A commit whose answer is lost may still come through, or not; and the control record of a commit that was answered may be
+//! lost (KAFKA-20734), so that the next one of its producer, be it that of an abort, decides.
 
 use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::partition::{Partition, Surveyed, TailMove, Watermarks};
+use super::partition::{Partition, Surveyed, TailMove, Trust, Watermarks};
 use crate::changelog::{Mark, Progress};
 
 /// How many events the partition has.
@@ -32,6 +33,8 @@ enum Fate {
     Open,
     /// Its commit is on its way: nobody waits for the answer.
     CommitRequested,
+    /// Its commit is done and answered, but has no control record.
+    Unmarked,
     Committed,
     Aborted,
 }
@@ -52,6 +55,10 @@ struct Cluster {
     epochs: [u32; 2],
     generation: u32,
     owner: Option<usize>,
+    /// The offset that the group has committed.
+    committed: Option<i64>,
+    /// Whether what was committed was aborted afterwards.
+    took_back: bool,
 }
 
 impl Cluster {
@@ -74,19 +81,45 @@ impl Cluster {
         i64::try_from(self.changelog.len()).unwrap()
     }
 
+    /// Ends a transaction, and everything else that its producer has open in the changelog.
     fn resolve(&mut self, transaction: usize, fate: Fate) {
+        let producer = self.transactions[transaction].producer;
+        for other in self.transactions.iter_mut().filter(|other| other.producer == producer) {
+            if other.fate == Fate::Unmarked {
+                other.fate = fate;
+                self.took_back |= fate == Fate::Aborted;
+            }
+        }
         self.transactions[transaction].fate = fate;
         self.changelog.push((Content::Control, transaction));
     }
 
-    /// Commits if nobody has fenced the producer meanwhile.
-    fn commit(&mut self, transaction: usize) -> bool {
+    /// Commits if nobody has fenced the producer meanwhile, with the consumed offset if there is one.
+    fn commit(&mut self, transaction: usize, consumed: Option<i64>, is_marked: bool) -> bool {
         let Transaction { producer, epoch, fate } = self.transactions[transaction];
         let may = epoch == self.epochs[producer] && matches!(fate, Fate::Open | Fate::CommitRequested);
         if may {
-            self.resolve(transaction, Fate::Committed);
+            match is_marked {
+                true => self.resolve(transaction, Fate::Committed),
+                false => self.transactions[transaction].fate = Fate::Unmarked,
+            }
+            self.committed = consumed.or(self.committed);
         }
         may
+    }
+
+    /// The consumed offset of a transaction, if it has one.
+    fn consumed(&self, transaction: usize) -> Option<i64> {
+        self.changelog.iter().find_map(|(content, of)| match content {
+            Content::Processed(_, to) if *of == transaction => Some(*to),
+            _ => None,
+        })
+    }
+
+    /// A transaction of this producer that is aborted: its control record ends what the coordinator takes for complete.
+    fn abort_one(&mut self, producer: usize) {
+        let transaction = self.begin(producer, self.epochs[producer]);
+        self.resolve(transaction, Fate::Aborted);
     }
 
     /// A new epoch: fences the last producer with this id, and ends what it left open. A commit that was requested is done
@@ -96,9 +129,12 @@ impl Cluster {
             let of = self.transactions[transaction];
             match of.fate {
                 _ if of.producer != producer => {}
-                Fate::CommitRequested if with_requested => self.resolve(transaction, Fate::Committed),
+                Fate::CommitRequested if with_requested => {
+                    self.committed = self.consumed(transaction).or(self.committed);
+                    self.resolve(transaction, Fate::Committed);
+                }
                 Fate::Open | Fate::CommitRequested => self.resolve(transaction, Fate::Aborted),
-                Fate::Committed | Fate::Aborted => {}
+                Fate::Unmarked | Fate::Committed | Fate::Aborted => {}
             }
         }
         self.epochs[producer] += 1;
@@ -108,7 +144,10 @@ impl Cluster {
     /// Nothing from here on is read: the first record of a transaction that is open.
     fn last_stable_offset(&self) -> i64 {
         let is_open = |(_, transaction): &(Content, usize)| {
-            matches!(self.transactions[*transaction].fate, Fate::Open | Fate::CommitRequested)
+            matches!(
+                self.transactions[*transaction].fate,
+                Fate::Open | Fate::CommitRequested | Fate::Unmarked
+            )
         };
         let open = self.changelog.iter().position(is_open);
         open.map_or(self.end(), |open| i64::try_from(open).unwrap())
@@ -129,7 +168,7 @@ impl Cluster {
         let mut processed = 0;
         for (content, transaction) in &self.changelog {
             if let Content::Processed(from, to) = content
-                && self.transactions[*transaction].fate == Fate::Committed
+                && matches!(self.transactions[*transaction].fate, Fate::Committed | Fate::Unmarked)
             {
                 assert_eq!(*from, processed, "{:?}", self.changelog);
                 processed = *to;
@@ -194,6 +233,8 @@ enum Answer {
     Lost,
     /// It is on its way when the instance gives up waiting.
     Late,
+    /// It is done and told, and has no control record.
+    Unmarked,
 }
 
 impl Instance {
@@ -225,12 +266,13 @@ impl Instance {
             Step::SendOffsets => self.send_offsets(cluster),
             Step::Commit(answer) => self.commit(cluster, answer),
             Step::TakeOver if self.partition.can_be_taken_over(now) => {
-                let surveyed = Surveyed {
-                    log: Watermarks { start: 0, end: EVENTS },
-                    diverges_at: None,
-                    committed: None,
+                let log = Watermarks { start: 0, end: EVENTS };
+                let surveyed = Surveyed { log, diverges_at: None, committed: cluster.committed };
+                let tail_move = match self.partition.held_against(&surveyed) {
+                    Trust::ReadAnew => self.partition.read_anew(),
+                    Trust::Lacks(_) | Trust::Nothing if !cluster.took_back => panic!("nothing was lost"),
+                    _ => self.partition.take_over(surveyed, []).unwrap().1,
                 };
-                let (_, tail_move) = self.partition.take_over(surveyed, []).unwrap();
                 self.move_tail(tail_move);
             }
             Step::Fence { with_requested } if self.partition.awaited_since().is_some() => {
@@ -238,6 +280,7 @@ impl Instance {
                 // What somebody unknown left open ends by its time-out.
                 let in_the_way = last.filter(|last| *last != self.name).unwrap_or(1 - self.name);
                 cluster.init_producer(in_the_way, with_requested);
+                cluster.abort_one(in_the_way);
                 self.partition.last_writer_fenced(now);
             }
             Step::LateCommit => {
@@ -245,14 +288,15 @@ impl Instance {
                     transaction.producer == self.name && transaction.fate == Fate::CommitRequested
                 };
                 if let Some(late) = cluster.transactions.iter().position(of) {
-                    cluster.commit(late);
+                    cluster.commit(late, cluster.consumed(late), true);
                 }
             }
             Step::Hear | Step::InitProducer { .. } | Step::Write(_) | Step::TakeOver | Step::Fence { .. } => {
             }
         }
         self.shown = self.partition.progress().map_or(0, |progress| progress.next_offset);
-        assert!(self.shown <= cluster.processed(), "it shows what is not committed");
+        let processed = cluster.processed();
+        assert!(cluster.took_back || self.shown <= processed, "it shows what is not committed");
     }
 
     fn hear(&mut self, cluster: &Cluster) {
@@ -272,6 +316,10 @@ impl Instance {
         for (offset, content) in cluster.committed_from(from) {
             self.tail = Some(offset + 1);
             if !self.partition.read(Mark::at(offset)) {
+                if self.partition.lacks_own() {
+                    let tail_move = self.partition.read_anew();
+                    return self.move_tail(tail_move);
+                }
                 continue;
             }
             match content {
@@ -331,7 +379,9 @@ impl Instance {
             cluster.transactions[transaction].fate = Fate::CommitRequested;
             return self.lose_writer();
         }
-        if !cluster.commit(transaction) || matches!(answer, Answer::Lost) {
+        let is_marked = !matches!(answer, Answer::Unmarked);
+        let consumed = cluster.consumed(transaction);
+        if !cluster.commit(transaction, consumed, is_marked) || matches!(answer, Answer::Lost) {
             return self.lose_writer();
         }
         match writing {
@@ -384,7 +434,8 @@ fn progress(next_offset: i64) -> Progress {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let answer = prop_oneof![Just(Answer::Told), Just(Answer::Lost), Just(Answer::Late)];
+    let answer =
+        prop_oneof![Just(Answer::Told), Just(Answer::Lost), Just(Answer::Late), Just(Answer::Unmarked)];
     prop_oneof![
         12 => (1..8_u8).prop_map(Step::GoOn),
         3 => Just(Step::Rebalance),
@@ -393,7 +444,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(|with_requested| Step::InitProducer { with_requested }),
         2 => (1..3_i64).prop_map(Step::Write),
         1 => Just(Step::SendOffsets),
-        2 => answer.prop_map(Step::Commit),
+        6 => answer.prop_map(Step::Commit),
         1 => Just(Step::TakeOver),
         1 => any::<bool>().prop_map(|with_requested| Step::Fence { with_requested }),
         1 => Just(Step::LateCommit),
@@ -401,7 +452,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn each_event_is_processed_once_and_nothing_is_shown_that_is_not_committed(
