@@ -33,6 +33,7 @@ mod registry_nodes;
 mod registry_outage;
 mod restarts;
 mod seeds;
+mod slow_fetches;
 mod stale_leader;
 mod takeover_times;
 mod topic_settings;
