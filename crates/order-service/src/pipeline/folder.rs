@@ -43,10 +43,10 @@ impl Folder<'_> {
         &self,
         partition: &mut Partition,
         progress: Progress,
-        records: impl ExactSizeIterator<Item = &'r M> + Clone,
+        records: impl Iterator<Item = &'r M> + Clone,
     ) -> Result<PartitionBatch, CorruptState> {
-        let (number, is_drained) = (partition.number(), records.len() == 0);
-        let mut batch = PartitionBatch::new(number, progress, partition.is_unwritten(), self.now.millis);
+        let (number, unwritten) = (partition.number(), partition.is_unwritten());
+        let mut batch = PartitionBatch::new(number, progress, unwritten, self.now.millis);
         batch.retry = partition.retry();
         let mut is_waiting = false;
         for record in records.clone().take(self.limit) {
@@ -59,7 +59,7 @@ impl Folder<'_> {
             self.look_ahead(records);
         }
         if !is_waiting {
-            self.give_up_held(partition, &mut batch, is_drained)?;
+            self.give_up_held(partition, &mut batch)?;
         }
         Ok(batch)
     }
@@ -121,11 +121,9 @@ impl Folder<'_> {
         &self,
         partition: &mut Partition,
         batch: &mut PartitionBatch,
-        is_drained: bool,
     ) -> Result<(), CorruptState> {
         let Some(grace) = partition.grace() else { return Ok(()) };
-        let next_offset = batch.progress.next_offset;
-        let Some(until) = grace.over_until(next_offset, is_drained, self.now.instant) else { return Ok(()) };
+        let Some(until) = grace.over_until(batch.progress.next_offset) else { return Ok(()) };
         let (mut pointless, mut is_all) = (Vec::new(), true);
         for timer in grace.over(until) {
             if batch.letters.len() >= self.limit {
@@ -159,6 +157,7 @@ mod tests {
     use super::*;
     use crate::changelog::{ChangelogCodec, Mark};
     use crate::event::outcome::Outcome;
+    use crate::pipeline::log_ends::EndSeen;
     use crate::pipeline::partition::Watermarks;
     use crate::samples;
     use crate::settings::Guarantee;
@@ -397,8 +396,8 @@ mod tests {
         rig.pass(RULES.update_grace);
         assert!(rig.fold(&[]).is_empty(), "nobody has asked where the log ends");
         let grace = rig.partition.grace().unwrap();
-        assert!(grace.wants_end(rig.now.millis));
-        grace.end_seen(log_end, rig.now);
+        let end = EndSeen { offset: log_end, asked_at: rig.now.millis };
+        assert!(!grace.end_seen(Some(end), rig.now.millis));
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use order_events::permission::NotAllowed;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, info};
 
 use super::backlog::Backlog;
@@ -97,6 +97,16 @@ impl<'c> Group<'c> {
     pub(super) fn watermarks(&self, number: i32, timeout: Duration) -> Result<Watermarks, KafkaError> {
         let (start, end) = self.consumer.fetch_watermarks(self.topic, number, timeout)?;
         Ok(Watermarks { start, end })
+    }
+
+    /// Up to where the consumer has given a partition, the control records included that it shows nobody. librdkafka knows
+    /// it and asks no broker. `None` if nothing has come yet.
+    pub(super) fn position(&self, number: i32) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(self.topic, number)?.offset() {
+            Offset::Offset(position) => Some(position),
+            _ => None,
+        }
     }
 
     /// What fences an instance that has lost its partitions: fresh for every transaction, as the generation changes with
