@@ -23,6 +23,7 @@ mod health_and_metrics;
 mod http_examples;
 mod limits;
 mod lost_and_anew;
+mod memory;
 mod outcomes;
 mod partitions;
 mod permissions;
