@@ -3,7 +3,9 @@
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
+use super::backlog::Next;
 use super::batch::PartitionBatch;
+use super::batch_limit::Size;
 use super::clock::Now;
 use super::encoded::EncodedBatch;
 use super::folder::Folder;
@@ -22,8 +24,8 @@ pub(super) struct Processing<'a, 'c> {
     pub(super) schemas: &'a Schemas,
     pub(super) partitions: &'a mut Partitions,
     pub(super) group: &'a mut Group<'c>,
-    /// How many events of a partition are taken.
-    pub(super) limit: usize,
+    /// How much of a partition is taken.
+    pub(super) limit: Size,
 }
 
 /// What one transaction has committed.
@@ -71,8 +73,11 @@ impl Processing<'_, '_> {
             limit: self.limit,
             now: Now::read(),
         };
-        let records = self.group.backlog.of(index).iter();
-        let batch = folder.fold(&mut self.partitions[index], progress, records)?;
+        let partition = &mut self.partitions[index];
+        let batch = match self.group.backlog.next_of(index) {
+            Next::Copied(records) => folder.fold(partition, progress, records.iter())?,
+            Next::Fetched(records) => folder.fold(partition, progress, records.iter())?,
+        };
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
     }
 
@@ -85,7 +90,7 @@ impl Processing<'_, '_> {
             ends.ask();
         }
         if grace.is_behind(next_offset)
-            && self.group.backlog.of(index).is_empty()
+            && self.group.backlog.len_of(index) == 0
             && let Some(position) = self.group.position(number)
         {
             grace.read_to(position, next_offset);

@@ -109,10 +109,22 @@ impl Store {
     /// # Errors
     /// Only if memory is corrupt.
     pub fn state(&self, partition: usize, order_id: &str) -> Result<Option<OrderState>, CorruptState> {
+        Ok(self.sized_state(partition, order_id)?.map(|(state, _)| state))
+    }
+
+    /// The same, and how many bytes it takes here.
+    ///
+    /// # Errors
+    /// Only if memory is corrupt.
+    pub fn sized_state(
+        &self,
+        partition: usize,
+        order_id: &str,
+    ) -> Result<Option<(OrderState, usize)>, CorruptState> {
         let partition = self.read(partition);
         let Some(bytes) = partition.states.get(order_id) else { return Ok(None) };
         match self.0.codec.decode(Some(bytes)) {
-            Ok(ChangelogEntry::OrderState(state)) => Ok(Some(state)),
+            Ok(ChangelogEntry::OrderState(state)) => Ok(Some((state, bytes.len()))),
             // Unreachable: see `is_order`.
             Ok(_) => Ok(None),
             Err(reason) => Err(CorruptState { order_id: order_id.to_owned(), reason }),
