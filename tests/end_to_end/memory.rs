@@ -5,8 +5,8 @@ use end_to_end_tests::{World, eventually};
 
 use crate::permissions::deny;
 
-/// Of 1.4 MB each: 2.8 GB. `BATCH_MAX_EVENTS` is ten times as many.
-const COPIES: usize = 2_000;
+/// Of 1.4 MB each: 1.4 GB. `BATCH_MAX_EVENTS` is twenty times as many.
+const COPIES: usize = 1_000;
 const PARTITIONS: usize = 3;
 
 /// As `MAX_BUFFERED_BYTES` is by default.
@@ -15,7 +15,7 @@ const BUFFERED: u64 = 64 << 20;
 const BESIDE: u64 = 100_000_000;
 
 /// So many transactions fail before the service has taken all that it takes.
-const FAILURES: f64 = 8.0;
+const FAILURES: f64 = 4.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_events_that_wait_take_no_more_memory_than_they_may() {
