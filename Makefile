@@ -28,7 +28,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 unexport PROFILE CART_PORT ORDER_PORT KAFKA_PORT REGISTRY_PORT BROKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-long test-cluster test-kafka-4.3.1 test-api test-checker test-failover test-flood test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
+.PHONY: help setup build run test test-long test-cluster test-kafka-4.3.1 test-api test-checker test-failover test-flood test-memory test-speed test-upgrade test-images docs lint stack-up stack-down stack-status clean-data
 # One recipe at a time: setup before build, build before run.
 .NOTPARALLEL:
 
@@ -85,6 +85,10 @@ test-failover: ## measure how long an order waits when one of three brokers fail
 test-flood: ## create 10,000 orders beside 100,000 mistakes of other clients, and measure; some minutes
 	@stack/setup.sh
 	$(cargo) bench --package end-to-end-tests --bench flood --locked
+
+test-memory: ## fail if 25,000 waiting events of 1.4 MB take too much memory; some minutes
+	@stack/setup.sh
+	$(cargo) bench --package end-to-end-tests --bench memory --locked
 
 test-speed: ## fail if a release build of order-service is too slow; some minutes, with nothing else running
 	@stack/setup.sh

@@ -12,6 +12,7 @@ pub mod checker;
 pub mod contract;
 mod follower;
 mod kafka;
+pub mod large;
 mod lease;
 pub mod load;
 pub mod murmur2;

@@ -11,6 +11,11 @@ use crate::writer::TRANSACTIONAL_ID;
 /// 7 Mbit/s are enough.
 const FETCH_MAX_BYTES: &str = "8388608";
 
+/// How much of a partition of the events comes in one answer, as it is in the log. librdkafka decompresses all of an answer
+/// at once, whatever its queue may hold, and a compressed event may become a thousand times as large. One batch comes in any
+/// case, and librdkafka asks for more where batches are larger.
+const FETCH_EVENTS_BYTES: &str = "16384";
+
 /// See the module.
 #[derive(Clone)]
 pub struct Clients {
@@ -100,6 +105,7 @@ fn group_consumer(
             ("fetch.queue.backoff.ms", "2"),
             ("reconnect.backoff.max.ms", "500"),
             ("queued.max.messages.kbytes", "32768"),
+            ("fetch.message.max.bytes", FETCH_EVENTS_BYTES),
             ("fetch.max.bytes", FETCH_MAX_BYTES),
             // A leader that hangs ends no connection: only a look tells who leads now, and which partitions were added.
             ("topic.metadata.refresh.interval.ms", "3000"),

@@ -44,7 +44,7 @@ use crate::config::Config;
 use crate::dead_letters::{DeadLetterTopic, DeadLetterTopicError, Index};
 use crate::http::state::{AppState, Letters, LettersCell};
 use crate::metrics::EventMetrics;
-use crate::pipeline::{Fetcher, Pipeline, PipelineError};
+use crate::pipeline::{Fetcher, LogEnds, Pipeline, PipelineError};
 use crate::settings::TopicNames;
 use crate::topics::{OrderTopics, Shape};
 use crate::view::status::{Obstacle, Status};
@@ -129,7 +129,9 @@ async fn process(
     status.restoring(partitions);
 
     let watch_config = config.clients.watch();
-    let watch = pipeline::watch(&watch_config, names.events.as_str().into(), status.clone(), stop.clone());
+    let ends = LogEnds::default();
+    let (events_topic, ends_seen) = (names.events.as_str().into(), ends.clone());
+    let watch = pipeline::watch(&watch_config, events_topic, status.clone(), ends_seen, stop.clone());
     let watch_topics = order_topics.watch(count, status.clone(), stop.clone());
     let pipeline = Pipeline {
         topics: names,
@@ -145,6 +147,7 @@ async fn process(
         view,
         status,
         metrics,
+        ends,
         partitions,
         runtime: Handle::current(),
         stop: stop.clone(),

@@ -14,6 +14,9 @@ use crate::changelog;
 use crate::dead_letters::Limit;
 use crate::event::fold::Rules;
 
+/// The least for `MAX_BUFFERED_BYTES`.
+const LEAST_BUFFER: usize = 1 << 20;
+
 /// Consumes order events from Kafka and serves the orders over HTTP.
 ///
 /// Every setting is an environment variable and a flag; the flag wins.
@@ -99,6 +102,11 @@ pub struct PipelineSettings {
     #[arg(long, env = "BATCH_MAX_EVENTS", default_value_t = 20_000, value_parser = batch_size)]
     pub batch_max_events: usize,
 
+    /// How many bytes of events may wait in memory, fetched and not processed yet; each partition has an equal share. A
+    /// quarter of that is processed in one transaction.
+    #[arg(long, env = "MAX_BUFFERED_BYTES", default_value_t = 67_108_864, value_parser = buffer_size)]
+    pub max_buffered_bytes: usize,
+
     /// An event whose processing fails is tried again after each of these times, separated by commas; its
     /// partition waits. Then it is a dead letter.
     #[arg(
@@ -179,6 +187,13 @@ fn batch_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(size) if (1..=100_000).contains(&size) => Ok(size),
         _ => Err("a number from 1 to 100000 is expected".to_owned()),
+    }
+}
+
+fn buffer_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(size) if size >= LEAST_BUFFER => Ok(size),
+        _ => Err(format!("a number of bytes from {LEAST_BUFFER} is expected")),
     }
 }
 

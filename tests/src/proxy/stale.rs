@@ -7,11 +7,16 @@ const DESCRIBE_CONFIGS: i16 = 32;
 /// The error code of an offset that is not in the log.
 const OFFSET_OUT_OF_RANGE: [u8; 2] = 1_i16.to_be_bytes();
 
+/// The error code of a broker that does not lead the partition.
+const NOT_LEADER: [u8; 2] = 6_i16.to_be_bytes();
+
 /// An answer of a broker that takes itself for the leader, and whose log is shorter than the leader's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stale {
     /// What is to be fetched is not in the log.
     Fetch,
+    /// It gives no records, as while the leader moves. librdkafka asks again after half a second.
+    Leader,
     /// The log ends at offset 0.
     End,
     /// The topic has no `cleanup.policy`, as on a broker that is starting.
@@ -21,7 +26,7 @@ pub enum Stale {
 impl Stale {
     pub(super) fn api(self) -> i16 {
         match self {
-            Self::Fetch => FETCH,
+            Self::Fetch | Self::Leader => FETCH,
             Self::End => LIST_OFFSETS,
             Self::Policy => DESCRIBE_CONFIGS,
         }
@@ -32,7 +37,7 @@ impl Stale {
         // Behind the correlation id, its tagged fields and the throttle time.
         let mut at = 4 + 1 + 4;
         match self {
-            Self::Fetch => {
+            Self::Fetch | Self::Leader => {
                 // An error code and the session's id; then the topics. A topic's id has 16 bytes.
                 at += 2 + 4;
                 if count(answer, &mut at) == 0 {
@@ -44,7 +49,8 @@ impl Stale {
                 }
                 // Behind the partition's number.
                 at += 4;
-                answer[at..at + 2].copy_from_slice(&OFFSET_OUT_OF_RANGE);
+                let code = if self == Self::Leader { NOT_LEADER } else { OFFSET_OUT_OF_RANGE };
+                answer[at..at + 2].copy_from_slice(&code);
             }
             Self::End => {
                 if count(answer, &mut at) == 0 {

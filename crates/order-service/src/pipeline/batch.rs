@@ -7,6 +7,7 @@ use order_events::Reason;
 use order_events::codec::{EncodeError, SchemaId};
 use rdkafka::Message;
 
+use super::backlog::size;
 use super::grace::Timer;
 use super::index_of;
 use super::partition::Partition;
@@ -31,6 +32,9 @@ pub(super) struct PartitionBatch {
     /// What became of events, but for those that were applied and had never waited.
     pub(super) outcomes: Vec<(i64, Outcome)>,
     pub(super) letters: Vec<DeadLetter>,
+    /// How many bytes were read for it: keys and values of records, and the states that they change. What is written is
+    /// about as much.
+    pub(super) bytes: usize,
     /// The time at which it is folded, in milliseconds since 1970.
     now: i64,
     /// New held updates.
@@ -63,6 +67,7 @@ impl PartitionBatch {
             overlay: HashMap::new(),
             outcomes: Vec::new(),
             letters: Vec::new(),
+            bytes: 0,
             held: Vec::new(),
             counts: Counts::default(),
             tally: Tally::default(),
@@ -88,7 +93,7 @@ impl PartitionBatch {
         record: &impl Message,
         incoming: Incoming<'_>,
     ) -> Result<(), CorruptState> {
-        self.advance(record.offset());
+        self.advance(record);
         let order_id = CompactString::from(incoming.event.order_id.as_str());
         let offset = incoming.offset;
         let (touched, state) = self.take_state(store, &order_id)?;
@@ -118,20 +123,20 @@ impl PartitionBatch {
 
     /// Makes a dead letter of a record that holds no event that could be folded.
     pub(super) fn reject(&mut self, record: &impl Message, rejection: Rejection) {
-        self.advance(record.offset());
+        self.advance(record);
         self.letter(record.offset(), DeadLetter::of_record(record, rejection, 0, self.now));
     }
 
     /// Takes a record that is read again and has its letter already.
-    pub(super) fn has_letter(&mut self, offset: i64, reason: Reason) {
-        self.advance(offset);
-        self.outcomes.push((offset, Outcome::DeadLettered(reason)));
+    pub(super) fn has_letter(&mut self, record: &impl Message, reason: Reason) {
+        self.advance(record);
+        self.outcomes.push((record.offset(), Outcome::DeadLettered(reason)));
     }
 
     /// Makes a dead letter of a record that failed so often. Its failure was asked for, and is no sign of a bad deploy: it
     /// does not count towards the limit.
     pub(super) fn give_up(&mut self, record: &impl Message, retries: u32, detail: String) {
-        self.advance(record.offset());
+        self.advance(record);
         let rejection = Rejection::new(Reason::ProcessingFailed, detail);
         self.uncounted_letter(record.offset(), DeadLetter::of_record(record, rejection, retries, self.now));
     }
@@ -159,9 +164,10 @@ impl PartitionBatch {
         Ok(changed)
     }
 
-    /// Moves on to the record at `offset`. What lies between the last record and this one are control records, which a
-    /// consumer is not shown.
-    fn advance(&mut self, offset: i64) {
+    /// Moves on to a record. What lies between the last one and this are control records, which a consumer is not shown.
+    fn advance(&mut self, record: &impl Message) {
+        let offset = record.offset();
+        self.bytes += size(record);
         self.outcomes.extend((self.progress.next_offset..offset).map(|gap| (gap, Outcome::NoEvent)));
         self.progress.next_offset = offset + 1;
         self.tally.events += 1;
@@ -202,7 +208,11 @@ impl PartitionBatch {
     ) -> Result<(bool, Option<OrderState>), CorruptState> {
         match self.overlay.remove(order_id) {
             Some(state) => Ok((true, state)),
-            None => Ok((false, store.state(index_of(self.number), order_id)?)),
+            None => {
+                let state = store.sized_state(index_of(self.number), order_id)?;
+                self.bytes += state.as_ref().map_or(0, |(_, bytes)| *bytes);
+                Ok((false, state.map(|(state, _)| state)))
+            }
         }
     }
 

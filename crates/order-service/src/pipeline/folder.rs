@@ -6,6 +6,7 @@ use rdkafka::Message;
 use tracing::warn;
 
 use super::batch::PartitionBatch;
+use super::batch_limit::Size;
 use super::clock::Now;
 use super::partition::Partition;
 use super::retry::{Attempt, attempt, injected_failure};
@@ -31,8 +32,8 @@ pub(super) struct Folder<'a> {
     pub(super) metrics: &'a EventMetrics,
     /// Asks for a schema. `Some` if it will never be had, `None` if it is on its way.
     pub(super) want: &'a dyn Fn(SchemaId) -> Option<Undecodable>,
-    /// How many records a batch takes, and how many letters of held updates.
-    pub(super) limit: usize,
+    /// How much a batch takes, but one record at least; and as much again of held updates that are given up.
+    pub(super) limit: Size,
     pub(super) now: Now,
 }
 
@@ -45,14 +46,16 @@ impl Folder<'_> {
         &self,
         partition: &mut Partition,
         progress: Progress,
-        records: impl ExactSizeIterator<Item = &'r M> + Clone,
+        records: impl Iterator<Item = &'r M> + Clone,
     ) -> Result<PartitionBatch, CorruptState> {
-        let is_drained = records.len() == 0;
         let mut batch = PartitionBatch::new(partition, progress, self.now.millis);
         let mut last = None;
         batch.retry = partition.retry();
         let mut is_waiting = false;
-        for record in records.clone().take(self.limit) {
+        for record in records.clone().take(self.limit.events) {
+            if batch.bytes >= self.limit.bytes {
+                break;
+            }
             if !partition.admits(batch.tally) || !self.take(partition.held(), record, &mut batch)? {
                 is_waiting = true;
                 break;
@@ -66,7 +69,7 @@ impl Folder<'_> {
             self.look_ahead(records);
         }
         if !is_waiting {
-            self.give_up_held(partition, &mut batch, is_drained)?;
+            self.give_up_held(partition, &mut batch)?;
         }
         Ok(batch)
     }
@@ -85,7 +88,7 @@ impl Folder<'_> {
         if batch.progress.is_read_again()
             && let Some(reason) = self.letters.reason_of(record)
         {
-            batch.has_letter(offset, reason);
+            batch.has_letter(record, reason);
             return Ok(true);
         }
         let may_wait = held + batch.held.len() < MAX_HELD_IN_ALL;
@@ -134,14 +137,12 @@ impl Folder<'_> {
         &self,
         partition: &mut Partition,
         batch: &mut PartitionBatch,
-        is_drained: bool,
     ) -> Result<(), CorruptState> {
         let Some(grace) = partition.grace() else { return Ok(()) };
-        let next_offset = batch.progress.next_offset;
-        let Some(until) = grace.over_until(next_offset, is_drained, self.now.instant) else { return Ok(()) };
-        let (mut pointless, mut is_all) = (Vec::new(), true);
+        let Some(until) = grace.over_until(batch.progress.next_offset) else { return Ok(()) };
+        let (mut pointless, mut is_all, bytes) = (Vec::new(), true, batch.bytes);
         for timer in grace.over(until) {
-            if batch.letters.len() >= self.limit {
+            if batch.letters.len() >= self.limit.events || batch.bytes - bytes >= self.limit.bytes {
                 // The others are given up in the next turn.
                 is_all = false;
                 break;
@@ -172,6 +173,8 @@ mod tests {
     use super::*;
     use crate::changelog::{ChangelogCodec, Mark};
     use crate::event::outcome::Outcome;
+    use crate::pipeline::backlog;
+    use crate::pipeline::log_ends::EndSeen;
     use crate::pipeline::partition::{Surveyed, Watermarks};
     use crate::samples;
     use crate::settings::Guarantee;
@@ -197,7 +200,7 @@ mod tests {
         wanted: RefCell<Vec<SchemaId>>,
         partition: Partition,
         now: Now,
-        limit: usize,
+        limit: Size,
     }
 
     impl Rig {
@@ -210,6 +213,7 @@ mod tests {
             let settings = PipelineSettings {
                 processing_guarantee: Guarantee::ExactlyOnce,
                 batch_max_events: 100,
+                max_buffered_bytes: 1_000_000,
                 processing_retries: [1, 2].map(Duration::from_secs).to_vec(),
                 dlq_limit: dlq_limit.parse().unwrap(),
                 failure_injection_customer_suffix: Some("FAIL".to_owned()),
@@ -228,7 +232,7 @@ mod tests {
                 metrics,
                 wanted: RefCell::default(),
                 now: Now { instant: Instant::now(), millis: 1_000 },
-                limit: 100,
+                limit: Size { events: 100, bytes: 1_000_000 },
             }
         }
 
@@ -375,10 +379,35 @@ mod tests {
     #[test]
     fn a_batch_takes_no_more_records_than_its_limit() {
         let mut rig = Rig::new();
-        rig.limit = 2;
+        rig.limit.events = 2;
         let records: Vec<_> = (0..5).map(no_event).collect();
         let batch = rig.fold(&records);
         assert_eq!((batch.progress.next_offset, batch.letters.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_batch_takes_no_more_bytes_than_its_limit_and_one_more_record() {
+        let mut rig = Rig::new();
+        let records: Vec<_> = (0..5).map(no_event).collect();
+        let size = backlog::size(&records[0]);
+        for (bytes, taken) in [(1, 1), (size, 1), (size + 1, 2), (3 * size, 3)] {
+            rig.limit.bytes = bytes;
+            assert_eq!(rig.fold(&records).progress.next_offset, taken, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_small_update_of_a_large_order_counts_with_the_order() {
+        let mut rig = Rig::new();
+        for order_id in ["ORD-1", "ORD-2"] {
+            let offset = rig.partition.active().unwrap().next_offset;
+            let batch = rig.fold(&[samples::record(offset, &samples::created(order_id, &"C".repeat(1_000)))]);
+            rig.commit(batch);
+        }
+        rig.limit.bytes = 1_000;
+        let update = |(offset, id)| samples::record(offset, &samples::updated(id, "confirmed"));
+        let batch = rig.fold(&[(2, "ORD-1"), (3, "ORD-2")].map(update));
+        assert_eq!(batch.progress.next_offset, 3);
     }
 
     #[test]
@@ -468,8 +497,8 @@ mod tests {
         rig.pass(RULES.update_grace);
         assert!(rig.fold(&[]).is_empty(), "nobody has asked where the log ends");
         let grace = rig.partition.grace().unwrap();
-        assert!(grace.wants_end(rig.now.millis));
-        grace.end_seen(log_end, rig.now);
+        let end = EndSeen { offset: log_end, asked_at: rig.now.millis };
+        assert!(!grace.end_seen(Some(end), rig.now.millis));
     }
 
     #[test]
@@ -490,7 +519,7 @@ mod tests {
     fn held_updates_are_given_up_batch_by_batch() {
         let mut rig = Rig::new();
         held(&mut rig, 5, 5);
-        rig.limit = 3;
+        rig.limit.events = 3;
         let mut letters = Vec::new();
         while letters.iter().sum::<usize>() < 5 {
             let batch = rig.fold(&[]);
@@ -499,5 +528,18 @@ mod tests {
         }
         assert_eq!(letters, [3, 2]);
         assert!(rig.store.early(0).is_empty());
+    }
+
+    #[test]
+    fn held_updates_of_many_bytes_are_given_up_batch_by_batch() {
+        let mut rig = Rig::new();
+        held(&mut rig, 3, 3);
+        rig.limit.bytes = 1;
+        for left in [2, 1, 0] {
+            let batch = rig.fold(&[]);
+            assert_eq!(batch.letters.len(), 1);
+            rig.commit(batch);
+            assert_eq!(rig.store.early(0).len(), left);
+        }
     }
 }

@@ -23,6 +23,7 @@ mod follower;
 mod gates;
 mod grace;
 mod group;
+mod log_ends;
 mod look;
 mod pace;
 mod partition;
@@ -50,6 +51,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::error::PipelineError;
+pub(crate) use self::log_ends::LogEnds;
 pub(crate) use self::schemas::Fetcher;
 pub(crate) use self::watch::watch;
 use self::worker::Worker;
@@ -90,6 +92,8 @@ pub(crate) struct Pipeline {
     pub status: Status,
     /// What it counts.
     pub metrics: EventMetrics,
+    /// Where the watcher has seen the events end.
+    pub ends: LogEnds,
     /// The number of partitions of the events topic.
     pub partitions: usize,
     /// For what must be awaited.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::KafkaError;
 use tracing::{info, warn};
 
-use super::batch_limit::BatchLimit;
+use super::batch_limit::{BatchLimit, Size};
 use super::{Pipeline, PipelineError};
 use crate::view::status::Obstacle;
 use crate::writer::{Failure, Writer};
@@ -23,16 +23,15 @@ pub(super) struct Pace {
     writer: Option<Writer>,
     /// How many producers were left behind, since librdkafka did not come back from a call.
     left_behind: usize,
-    /// How many events of a partition are processed at once: fewer after a failure, which may be that they are too many to
-    /// be delivered in time.
+    /// How much is processed at once: less after a failure, which may be that it is too much to be delivered in time.
     batch_limit: BatchLimit,
     backoff: Duration,
     retry_at: Instant,
 }
 
 impl Pace {
-    /// There is no writer yet, and batches may have `most` events of a partition.
-    pub(super) fn new(most: usize) -> Self {
+    /// There is no writer yet. A batch may have `most` events of a partition, and so many bytes of all of them.
+    pub(super) fn new(most: Size) -> Self {
         Self {
             writer: None,
             left_behind: 0,
@@ -52,8 +51,8 @@ impl Pace {
         self.writer.as_ref()
     }
 
-    /// How many events of a partition a batch may have.
-    pub(super) fn batch_limit(&self) -> usize {
+    /// How many events of a partition a batch may have, and how many bytes of all.
+    pub(super) fn batch_limit(&self) -> Size {
         self.batch_limit.get()
     }
 

@@ -130,6 +130,12 @@ impl Partitions {
         Ok(())
     }
 
+    /// What one of this instance's partitions may take of so many bytes.
+    pub(super) fn share_of(&self, bytes: usize) -> usize {
+        let ours = self.all.iter().filter(|partition| partition.is_ours()).count();
+        (bytes / ours.max(1)).max(1)
+    }
+
     /// Whether the group has given this instance any.
     pub(super) fn has_any(&self) -> bool {
         self.all.iter().any(Partition::is_ours)

@@ -1,11 +1,11 @@
 //! Processing a batch: fold, one transaction, show.
 
-use std::time::{Duration, Instant};
-
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
+use super::backlog::Next;
 use super::batch::PartitionBatch;
+use super::batch_limit::Size;
 use super::clock::Now;
 use super::encoded::EncodedBatch;
 use super::folder::Folder;
@@ -18,17 +18,14 @@ use crate::changelog::Identity;
 use crate::settings::Guarantee;
 use crate::writer::Writer;
 
-/// How long a broker may take to tell where a partition ends, before something else is done.
-const END_TIMEOUT: Duration = Duration::from_millis(500);
-
 /// The parts that take part in it.
 pub(super) struct Processing<'a, 'c> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) schemas: &'a Schemas,
     pub(super) partitions: &'a mut Partitions,
     pub(super) group: &'a mut Group<'c>,
-    /// How many events of a partition are taken.
-    pub(super) limit: usize,
+    /// How much of a partition is taken.
+    pub(super) limit: Size,
 }
 
 /// What one transaction has committed.
@@ -64,7 +61,7 @@ impl Processing<'_, '_> {
             return Ok(None);
         }
         self.group.backlog.drop_below(index, progress.next_offset);
-        self.look_for_end(index);
+        self.look_for_end(index, progress.next_offset);
         let Pipeline { events, letters, view, rules, settings, metrics, .. } = self.pipeline;
         let folder = Folder {
             events,
@@ -77,22 +74,27 @@ impl Processing<'_, '_> {
             limit: self.limit,
             now: Now::read(),
         };
-        let records = self.group.backlog.of(index).iter();
-        let batch = folder.fold(&mut self.partitions[index], progress, records)?;
+        let partition = &mut self.partitions[index];
+        let batch = match self.group.backlog.next_of(index) {
+            Next::Copied(records) => folder.fold(partition, progress, records.iter())?,
+            Next::Fetched(records) => folder.fold(partition, progress, records.iter())?,
+        };
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
     }
 
-    /// Asks where the log of a partition ends, when the time of a held update is over.
-    fn look_for_end(&mut self, index: usize) {
-        let (partition, now) = (&mut self.partitions[index], Now::read());
+    /// Looks whether the log of a partition is processed as far as it reached once the time of a held update was over.
+    fn look_for_end(&mut self, index: usize, next_offset: i64) {
+        let (partition, ends) = (&mut self.partitions[index], &self.pipeline.ends);
         let number = partition.number();
-        let Some(grace) = partition.grace() else { return };
-        if !grace.wants_end(now.millis) {
-            return;
+        let Some(grace) = partition.grace().filter(|grace| grace.held() > 0) else { return };
+        if grace.end_seen(ends.of(index), Now::read().millis) {
+            ends.ask();
         }
-        match self.group.watermarks(number, END_TIMEOUT) {
-            Ok(log) => grace.end_seen(log.end, Now { instant: Instant::now(), ..now }),
-            Err(error) => debug!(partition = index, %error, "the end of the partition cannot be had yet"),
+        if grace.is_behind(next_offset)
+            && self.group.backlog.len_of(index) == 0
+            && let Some(position) = self.group.position(number)
+        {
+            grace.read_to(position, next_offset);
         }
     }
 

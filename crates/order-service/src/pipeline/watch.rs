@@ -1,4 +1,4 @@
-//! Asks the brokers, every few seconds, where the partitions begin and end.
+//! Asks the brokers where the partitions begin and end: every few seconds, and when the pipeline wants to know.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,17 +12,21 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::log_ends::{EndSeen, LogEnds};
 use super::number;
 use super::stable_offset::StableOffset;
 use crate::view::status::{HangingTransaction, Obstacle, PartitionStatus, Status};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// Between two rounds at the least: updates whose time is over may come one after the other.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Once a partition of a round has not answered, others that do not are given up earlier: each of them keeps the
 /// others waiting.
 const NEXT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Keeps lag and the state of the brokers known, until `stop`.
+/// Keeps lag, the ends of the logs and the state of the brokers known, until `stop`.
 ///
 /// # Errors
 /// librdkafka refuses the settings.
@@ -30,9 +34,10 @@ pub(crate) async fn watch(
     config: &ClientConfig,
     topic: Arc<str>,
     status: Status,
+    ends: LogEnds,
     stop: CancellationToken,
 ) -> Result<(), KafkaError> {
-    let mut watcher = Watcher::new(config, topic, status)?;
+    let mut watcher = Watcher::new(config, topic, status, ends.clone())?;
     let watch = async {
         loop {
             let asked = spawn_blocking(move || {
@@ -44,7 +49,8 @@ pub(crate) async fn watch(
                 // The runtime shuts down.
                 Err(_) => break,
             }
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(LEAST_INTERVAL).await;
+            let _ = tokio::time::timeout(INTERVAL - LEAST_INTERVAL, ends.wanted()).await;
         }
     };
     stop.run_until_cancelled(watch).await;
@@ -59,13 +65,19 @@ struct Watcher {
     servers: String,
     topic: Arc<str>,
     status: Status,
+    ends: LogEnds,
     stable: Vec<StableOffset>,
     are_away: bool,
     was_hanging: bool,
 }
 
 impl Watcher {
-    fn new(config: &ClientConfig, topic: Arc<str>, status: Status) -> Result<Self, KafkaError> {
+    fn new(
+        config: &ClientConfig,
+        topic: Arc<str>,
+        status: Status,
+        ends: LogEnds,
+    ) -> Result<Self, KafkaError> {
         let client = |level| config.clone().set("isolation.level", level).create_with_context(ClientLog);
         Ok(Self {
             committed: client("read_committed")?,
@@ -74,6 +86,7 @@ impl Watcher {
             topic,
             stable: vec![StableOffset::default(); status.partitions().len()],
             status,
+            ends,
             are_away: false,
             was_hanging: false,
         })
@@ -121,7 +134,9 @@ impl Watcher {
 
     fn ask_one(&mut self, index: usize, timeout: Duration) -> Result<(), KafkaError> {
         let ask = |client: &BaseConsumer<_>| client.fetch_watermarks(&self.topic, number(index), timeout);
+        let asked_at = Timestamp::now().as_millisecond();
         let (start, stable) = ask(&self.committed)?;
+        self.ends.note(index, EndSeen { offset: stable, asked_at });
         let (_, high_watermark) = ask(&self.uncommitted)?;
         let stood = self.stable[index].observe(stable, high_watermark, Instant::now());
         let since = stood.map(|stood| Timestamp::now().checked_sub(stood).unwrap_or_default());
@@ -224,7 +239,7 @@ mod tests {
         }
         let watching = tokio::spawn({
             let (status, stop) = (status.clone(), stop.clone());
-            async move { watch(&config, "events".into(), status, stop).await }
+            async move { watch(&config, "events".into(), status, LogEnds::default(), stop).await }
         });
         let asked = async {
             while status.partitions()[WRITTEN].end_offset != 1 {

@@ -7,6 +7,7 @@ use order_events::topics::TopicError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{debug, error, info, warn};
 
+use super::batch_limit::Size;
 use super::damaged::{Damage, is_damaged};
 use super::doubts::{Doubts, Settled};
 use super::encoded::encoded;
@@ -35,6 +36,10 @@ const COLLECT_TIME: Duration = Duration::from_millis(50);
 
 /// Polls between two looks at the clock: a look costs nearly as much as a poll.
 const CLOCK_INTERVAL: usize = 64;
+
+/// Of what may wait, so much is processed in one transaction at the most. Besides the events it holds what they become:
+/// states as values and as bytes, and both once more in the producer's queue.
+const PART_OF_A_TRANSACTION: usize = 4;
 
 /// How long the changelog is waited for where nothing else is done.
 const FOLLOW_POLL: Duration = Duration::from_millis(50);
@@ -75,7 +80,10 @@ impl Worker {
                 pipeline.events.clone(),
                 pipeline.runtime.clone(),
             ),
-            pace: Pace::new(pipeline.settings.batch_max_events),
+            pace: Pace::new(Size {
+                events: pipeline.settings.batch_max_events,
+                bytes: pipeline.settings.max_buffered_bytes / PART_OF_A_TRANSACTION,
+            }),
             doubts: Doubts::default(),
             damage: Damage::default(),
             survey: Survey::default(),
@@ -158,7 +166,7 @@ impl Worker {
         self.take_over(group)?;
         self.process(group)?;
         let can_write = self.pace.writer().is_some() && self.may_write();
-        let most = self.pipeline.settings.batch_max_events;
+        let most = Size { events: self.pipeline.settings.batch_max_events, bytes: self.share() };
         group.pause_and_resume(&self.partitions, most, can_write)?;
         Ok(true)
     }
@@ -168,17 +176,28 @@ impl Worker {
         !self.doubts.is_changelog_open() && self.pace.may_write()
     }
 
+    /// How many bytes may wait of a partition.
+    fn share(&self) -> usize {
+        self.partitions.share_of(self.pipeline.settings.max_buffered_bytes)
+    }
+
     // What the group's consumer has.
 
     /// Takes what has arrived, up to a batch and a little more. False if the consumer cannot go on.
     ///
-    /// It polls in every turn, however much is waiting: the group's changes come inside the poll, and without
-    /// them an instance would go on for ever with partitions that are not its own any more.
+    /// It polls in every turn, however many events are waiting: the group's changes come inside the poll, and without
+    /// them an instance would go on for ever with partitions that are not its own any more. Only while a partition is
+    /// processed of which enough bytes wait, that waits for the next turn: a poll may give more of it. One that is not
+    /// processed is paused, and a poll gives none of it.
     fn collect(&mut self, group: &mut Group<'_>) -> Result<bool, PipelineError> {
         let deadline = Instant::now() + COLLECT_TIME;
         let enough =
             group.blocked(&self.partitions, Instant::now()) + self.pipeline.settings.batch_max_events;
-        let mut patience = IDLE_POLL;
+        let share = self.share();
+        if group.is_overfed(share) {
+            return Ok(true);
+        }
+        let (mut patience, mut is_overfed) = (IDLE_POLL, false);
         group.set_fetch_from(&self.partitions);
         for polls in 1_usize.. {
             match group.poll(patience) {
@@ -187,7 +206,8 @@ impl Worker {
                 Polled::Record(record) => {
                     let index = index_of(rdkafka::Message::partition(&record));
                     if self.partitions.get(index).is_some_and(Partition::is_ours) {
-                        group.backlog.push(index, record);
+                        group.keep(record);
+                        is_overfed |= group.backlog.bytes_of(index) >= share;
                     }
                 }
                 Polled::Failed(error) => {
@@ -198,7 +218,7 @@ impl Worker {
             }
             let is_late = || polls.is_multiple_of(CLOCK_INTERVAL) && Instant::now() >= deadline;
             // What one poll gave belongs together: the group's changes, and the record behind them.
-            if !group.has_more() && (group.backlog.len() >= enough || is_late()) {
+            if !group.has_more() && (group.backlog.len() >= enough || is_overfed || is_late()) {
                 break;
             }
             patience = Duration::ZERO;
@@ -391,12 +411,14 @@ impl Worker {
             return Ok(());
         }
         let Some(writer) = self.pace.writer().filter(|writer| writer.is_idle()) else { return Ok(()) };
+        let Size { events, bytes } = self.pace.batch_limit();
+        let limit = Size { events, bytes: self.partitions.share_of(bytes) };
         let mut processing = Processing {
             pipeline: &self.pipeline,
             schemas: &self.schemas,
             partitions: &mut self.partitions,
             group,
-            limit: self.pace.batch_limit(),
+            limit,
         };
         let began = Instant::now();
         match processing.run_transaction(writer) {
