@@ -26,6 +26,15 @@ async fn has_everything(world: &World, service: &Service) {
     checker.check_topics(Times::Once).await;
 }
 
+/// Makes the last transaction in partition 0 of the changelog an aborted one.
+fn take_back_the_last(world: &World) {
+    world.change_segment(&world.changelog(), |bytes| {
+        let batches = batches(bytes);
+        let last = batches.iter().rfind(|batch| batch.is_control()).unwrap();
+        make_aborted(bytes, last);
+    });
+}
+
 /// Its producer lives, and the abort of its next transaction takes the last one along.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_an_abort_took_along_is_made_again() {
@@ -50,6 +59,34 @@ async fn a_transaction_that_an_abort_took_along_is_made_again() {
     assert_eq!(service.metric("order_changelog_read_anew_total").await, Some(1.0));
     service.stop().await;
     has_everything(&world, &world.orders().await).await;
+}
+
+/// The same, and nothing else happens: no other owner, no new consumer.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_a_transaction_that_was_taken_back_are_fetched_again() {
+    let world = World::own().await.with("KAFKA_SESSION_TIMEOUT_MS", "60000").with("INSTANCE_ID", "one");
+    let service = world.orders().await;
+    let load = Load::new(&world).await;
+    load.creates(0..BEFORE).await;
+    shows(&service, BEFORE).await;
+    load.creates(BEFORE..ALL).await;
+    shows(&service, ALL).await;
+    service.signal(Signal::STOP);
+    take_back_the_last(&world);
+    service.signal(Signal::CONT);
+    // Its next transaction fails.
+    let namesake: BaseProducer = world
+        .changelog()
+        .client()
+        .set("transactional.id", format!("{}/instance/one", world.group()))
+        .create()
+        .unwrap();
+    block_in_place(|| namesake.init_transactions(Duration::from_secs(60)).unwrap());
+    Load::new(&world).await.updates(0..BEFORE).await;
+    eventually("it has noticed", async || service.log().contains("its commit marker was lost").then_some(()))
+        .await;
+    has_everything(&world, &service).await;
+    assert_eq!(service.log().matches("partitions assigned").count(), 1);
 }
 
 /// Its owner is dead, and its id has no transaction that could be aborted.
