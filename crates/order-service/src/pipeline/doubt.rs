@@ -153,12 +153,20 @@ pub(super) struct Doubt {
     log: KnownLog,
     answers: Answers,
     asking: Option<JoinHandle<Answer>>,
+    /// Whether the loss is told already.
+    is_told: bool,
 }
 
 impl Doubt {
     /// The first question is due at once.
     pub(super) fn new(log: KnownLog) -> Self {
-        Self { log, answers: Answers { losses: 0, denials: 0, next_at: Instant::now() }, asking: None }
+        let answers = Answers { losses: 0, denials: 0, next_at: Instant::now() };
+        Self { log, answers, asking: None, is_told: false }
+    }
+
+    /// The same once more, of a loss that is believed: it may end.
+    pub(super) fn again(log: KnownLog) -> Self {
+        Self { is_told: true, ..Self::new(log) }
     }
 
     /// Asks if it is time to. `None` while it is open what the answers come to.
@@ -169,6 +177,7 @@ impl Doubt {
             let answer = runtime.block_on(asking).unwrap_or(Answer::Nothing(KafkaError::Canceled));
             match &answer {
                 Answer::Sound => info!(topic, "nothing is missing: a broker was not up to date"),
+                Answer::Lost(_) if self.is_told => {}
                 Answer::Lost(loss) => warn!(topic, %loss, "records seem to be lost; asking again"),
                 Answer::Nothing(error) => warn!(topic, %error, "the brokers do not tell what is lost"),
             }

@@ -69,7 +69,7 @@ impl Doubts {
                 self.gone = Some(loss.to_string());
                 pipeline.status.clear(Obstacle::ChangelogDoubt);
                 // It may come back, as from a broker that knows too little of its topics.
-                self.changelog = Some(Doubt::new(known(pipeline, partitions)));
+                self.changelog = Some(Doubt::again(known(pipeline, partitions)));
                 return Ok(Settled::Nothing);
             }
             Some(Verdict::Sound) => Settled::Sound,

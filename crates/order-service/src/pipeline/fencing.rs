@@ -5,7 +5,7 @@
 //! transaction coordinator takes the transaction for complete, since its control record was lost, there is nothing to end: then
 //! an aborted transaction under the same id writes another one. All this is done beside the pipeline's thread.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -14,11 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::partition::Partition;
 use super::{Pipeline, PipelineError};
-use crate::view::status::Obstacle;
 use crate::writer::Writer;
-
-/// After this long an operator is told.
-const TELL_AFTER: Duration = Duration::from_secs(30);
 
 /// See the module.
 #[derive(Default)]
@@ -43,7 +39,6 @@ impl Fencing {
         partitions: &mut [Partition],
     ) -> Result<(), PipelineError> {
         let now = Instant::now();
-        tell(pipeline, partitions, now);
         if let Some((attempt, task)) = self.attempt.take() {
             if !task.is_finished() {
                 self.attempt = Some((attempt, task));
@@ -69,19 +64,25 @@ impl Fencing {
 impl Attempt {
     fn due(pipeline: &Pipeline, partitions: &mut [Partition], now: Instant) -> Option<Self> {
         let own = pipeline.clients.transactional_id.as_deref()?;
-        let stuck =
-            partitions.iter().filter_map(|partition| Some((partition.stuck_since(now)?, partition.number())));
-        let (_, longest) = stuck.min()?;
-        let longest = partitions.iter().find(|partition| partition.number() == longest)?;
-        let last = longest.last_writer().filter(|last| *last != own && !last.is_empty()).map(str::to_owned);
-        let again = longest.was_fenced();
-        let Some(transactional_id) = last else {
-            debug!(
-                partition = longest.number(),
-                "waiting for an open transaction of somebody unknown to time out"
-            );
-            return None;
-        };
+        let mut longest: Option<(Instant, String, bool)> = None;
+        for partition in partitions.iter_mut() {
+            let Some(since) = partition.stuck_since(now) else { continue };
+            match partition.last_writer().filter(|last| *last != own && !last.is_empty()) {
+                Some(last) if longest.as_ref().is_none_or(|(oldest, ..)| since < *oldest) => {
+                    longest = Some((since, last.to_owned(), partition.was_fenced()));
+                }
+                Some(_) => {}
+                None => {
+                    let number = partition.number();
+                    debug!(
+                        partition = number,
+                        "waiting for an open transaction of somebody unknown to time out"
+                    );
+                    partition.last_writer_fenced(now);
+                }
+            }
+        }
+        let (_, transactional_id, again) = longest?;
         // Others may have been the same writer's.
         let of_it = partitions.iter().filter(|partition| {
             partition.awaited_since().is_some() && partition.last_writer() == Some(&transactional_id)
@@ -110,22 +111,4 @@ impl Attempt {
             Err(error) => warn!(%error, transactional_id, "the last owner could not be fenced yet"),
         }
     }
-}
-
-/// Tells an operator of partitions that wait for too long.
-fn tell(pipeline: &Pipeline, partitions: &[Partition], now: Instant) {
-    let is_late =
-        |partition: &&Partition| partition.awaits_since().is_some_and(|since| now - since >= TELL_AFTER);
-    let late: Vec<i32> = partitions.iter().filter(is_late).map(Partition::number).collect();
-    let Some(first) = late.first() else {
-        pipeline.status.clear(Obstacle::Takeover);
-        return;
-    };
-    let config = pipeline.clients.watch();
-    let (topic, servers) = (&pipeline.topics.changelog, config.get("bootstrap.servers").unwrap_or_default());
-    let reason = format!(
-        "partitions {late:?} of the changelog cannot be read up to the end, as an open transaction of their last owner \
-         stands there: kafka-transactions.sh --bootstrap-server {servers} find-hanging --topic {topic} --partition {first}"
-    );
-    pipeline.status.set(Obstacle::Takeover, reason);
 }

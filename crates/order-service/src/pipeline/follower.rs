@@ -104,7 +104,7 @@ impl<F: FnMut(usize)> Reader<'_, F> {
         let Some(index) = self.index(number) else { return };
         self.show(index);
         self.partitions[index].end_read();
-        if !self.partitions[index].is_changelog_lost() {
+        if self.partitions[index].may_be_shown() {
             self.pipeline.status.change(index, |status| status.restored = true);
         }
         (self.at_end)(index);

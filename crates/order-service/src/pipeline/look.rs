@@ -10,10 +10,14 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use super::Pipeline;
+use super::damaged;
 use super::tail::is_passing;
 
 /// How long the brokers may take for one question.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the coordinator of the group may take to tell what was committed.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A client that looks.
 pub(super) type Looker = BaseConsumer<ClientLog>;
@@ -26,6 +30,9 @@ pub(super) fn config(pipeline: &Pipeline) -> ClientConfig {
     config
         .set("client.id", "order-service-look")
         .set("group.id", &pipeline.group)
+        // It must leave the group's offsets alone.
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_uncommitted")
         // Behind what is asked for may be control records only.
         .set("enable.partition.eof", "true")
@@ -67,19 +74,46 @@ pub(super) fn first_behind<T>(
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 found.entry(partition).or_insert(None);
             }
-            // librdkafka does not say of which partition.
+            // librdkafka does not say of which partition: of more than one, all that say nothing are not known.
             Some(Err(error)) if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) => {
-                places.iter().for_each(|(partition, _)| {
+                if let [(partition, _)] = places {
                     found.entry(*partition).or_insert(None);
-                });
+                }
             }
-            // Of another broker, say, that nobody needs for this.
-            Some(Err(error)) if is_passing(&error) => {}
+            // Damaged records, say, or a broker that nobody needs for this.
+            Some(Err(error))
+                if is_passing(&error) || error.rdkafka_error_code().is_some_and(damaged::is_damaged) => {}
             Some(Err(error)) => return Err(error),
             None => break,
         }
     }
     Ok(found)
+}
+
+/// The offsets that the group has committed of these partitions, all at once; `None` where it has none.
+///
+/// # Errors
+/// Its coordinator does not answer in time, or of one of them.
+pub(super) fn committed(
+    client: &Looker,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<Vec<(i32, Option<i64>)>, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(topic, *partition);
+    }
+    let committed = client.committed_offsets(list, COMMITTED_TIMEOUT)?;
+    let of = |partition: &i32| {
+        let found = committed.find_partition(topic, *partition).ok_or_else(timed_out)?;
+        found.error()?;
+        let offset = match found.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        Ok((*partition, offset))
+    };
+    partitions.iter().map(of).collect()
 }
 
 /// No answer came in time.

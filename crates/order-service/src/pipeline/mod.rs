@@ -11,6 +11,7 @@
 mod backlog;
 mod batch;
 mod batch_limit;
+mod before;
 mod clock;
 mod damaged;
 mod doubt;

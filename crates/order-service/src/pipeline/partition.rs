@@ -34,12 +34,8 @@ enum Role {
     AwaitsBarrier {
         /// The barrier's offset in the changelog.
         offset: i64,
-        /// Since when it is awaited.
-        written: Instant,
-        /// The same, or since when the writer that is in the way was fenced.
+        /// Since when it is awaited, or since when the writer that is in the way was fenced.
         since: Instant,
-        /// How often that was fenced.
-        fenced: u32,
     },
     /// This instance processes it.
     Active(Active),
@@ -130,6 +126,12 @@ pub(super) struct Partition {
     was_read_anew: bool,
     /// Whether the changelog has nothing of it, although it was processed, and nobody has accepted that.
     is_changelog_lost: bool,
+    /// Whether it was processed before, as the group's committed offset says; `None` while that is not known.
+    was_processed: Option<bool>,
+    /// Since when this instance is on the way to process it, with barriers that are not read back.
+    on_its_way_since: Option<Instant>,
+    /// How often the writer that is in the way was fenced since then.
+    fenced: u32,
     /// The last two records of the changelog that are in the store; what this instance wrote itself included. Where a
     /// log that was cut and went on has a control record, which nobody is shown, the other one tells.
     marks: [Option<Mark>; 2],
@@ -163,6 +165,9 @@ impl Partition {
             lacks_own: false,
             was_read_anew: false,
             is_changelog_lost: false,
+            was_processed: None,
+            on_its_way_since: None,
+            fenced: 0,
             marks: [None; 2],
             progress: None,
             log: None,
@@ -211,7 +216,8 @@ impl Partition {
         if !self.needs_barrier() {
             return TailMove::Stay;
         }
-        self.role = Role::AwaitsBarrier { offset, written: now, since: now, fenced: 0 };
+        self.role = Role::AwaitsBarrier { offset, since: now };
+        self.on_its_way_since.get_or_insert(now);
         self.is_at_end = false;
         TailMove::ReturnTo(self.next_to_read())
     }
@@ -226,14 +232,14 @@ impl Partition {
 
     /// From now on it is not processed, and its changelog is read again.
     fn leave_for(&mut self, role: Role) -> TailMove {
-        self.is_changelog_lost = false;
+        (self.is_changelog_lost, self.on_its_way_since, self.fenced) = (false, None, 0);
         let Role::Active(active) = std::mem::replace(&mut self.role, role) else { return TailMove::Stay };
         (self.unproven, self.is_at_end) = (active.own, false);
         TailMove::ReturnTo(self.next_to_read())
     }
 
     /// The offset from which on the changelog is to be read: what this instance wrote last included, until it is proven.
-    fn next_to_read(&self) -> i64 {
+    pub(super) fn next_to_read(&self) -> i64 {
         self.unproven.map_or(self.known() + 1, |own| own.offset)
     }
 
@@ -245,7 +251,7 @@ impl Partition {
     /// Since when its barrier does not come back, if it is awaited.
     pub(super) fn awaited_since(&self) -> Option<Instant> {
         match self.role {
-            Role::AwaitsBarrier { offset, since, .. } if self.known() < offset => Some(since),
+            Role::AwaitsBarrier { offset, since } if self.known() < offset => Some(since),
             _ => None,
         }
     }
@@ -255,33 +261,33 @@ impl Partition {
         self.awaits_barrier() && self.awaited_since().is_none() && !self.lacks_own
     }
 
-    /// The writer that may be in the way of the barrier was fenced: what it left open ends now.
+    /// The writer that may be in the way of the barrier was fenced: what it left open ends now. If that was in vain before, a
+    /// new barrier is written: of the last one the control record may be lost, and the next one of its writer ends it as well.
     pub(super) fn last_writer_fenced(&mut self, now: Instant) {
-        if let Role::AwaitsBarrier { since, fenced, .. } = &mut self.role {
-            (*since, *fenced) = (now, fenced.saturating_add(1));
+        let Role::AwaitsBarrier { since, .. } = &mut self.role else { return };
+        *since = now;
+        if self.fenced > 0 {
+            self.role = Role::NeedsBarrier;
         }
+        self.fenced = self.fenced.saturating_add(1);
     }
 
     /// Since when the open transaction of another writer must stand before the barrier: the tail has read everything up to it,
     /// and that for long enough. `None` if that is not so.
     pub(super) fn stuck_since(&self, now: Instant) -> Option<Instant> {
-        let Role::AwaitsBarrier { fenced, .. } = self.role else { return None };
         let since = self.awaited_since().filter(|_| self.is_at_end)?;
-        let patience = BARRIER_PATIENCE * 2_u32.pow(fenced.min(LONGEST_PATIENCE));
+        let patience = BARRIER_PATIENCE * 2_u32.pow(self.fenced.min(LONGEST_PATIENCE));
         (now.duration_since(since) >= patience).then_some(since)
     }
 
     /// Whether the writer that is in the way was fenced before.
     pub(super) fn was_fenced(&self) -> bool {
-        matches!(self.role, Role::AwaitsBarrier { fenced: 1.., .. })
+        self.fenced > 0
     }
 
-    /// Since when the barrier is written, if it is not read back.
-    pub(super) fn awaits_since(&self) -> Option<Instant> {
-        match self.role {
-            Role::AwaitsBarrier { written, .. } => self.awaited_since().map(|_| written),
-            _ => None,
-        }
+    /// Since when this instance is on the way to process it: its first barrier is written, and nothing is processed yet.
+    pub(super) fn on_its_way_since(&self) -> Option<Instant> {
+        self.on_its_way_since
     }
 
     // What the changelog says.
@@ -334,9 +340,24 @@ impl Partition {
         self.lacks_own
     }
 
+    /// Whether the tail has read everything, and it must be asked whether the partition was processed before.
+    pub(super) fn wants_committed(&self) -> bool {
+        self.is_at_end && self.progress.is_none() && self.was_processed.is_none()
+    }
+
+    /// Whether the partition was processed before, as the group's committed offset says.
+    pub(super) fn was_processed(&mut self, was_processed: bool) {
+        self.was_processed = Some(was_processed);
+    }
+
+    /// Whether what the store has of it is what there is: an empty changelog of a partition that was processed is lost.
+    pub(super) fn may_be_shown(&self) -> bool {
+        self.is_at_end && (self.progress.is_some() || self.was_processed == Some(false))
+    }
+
     /// Nothing is in the store any more: the changelog is read from its begin.
     pub(super) fn read_anew(&mut self) -> TailMove {
-        (self.unproven, self.is_at_end) = (None, false);
+        (self.unproven, self.is_at_end, self.was_processed) = (None, false, None);
         (self.lacks_own, self.was_read_anew) = (false, true);
         (self.marks, self.progress, self.last_writer) = ([None; 2], None, None);
         TailMove::ReturnTo(0)
@@ -444,10 +465,13 @@ impl Partition {
         let taken_over = taken_over(self.progress.clone(), surveyed);
         self.progress = Some(taken_over.progress.clone());
         (self.log, self.is_changelog_lost) = (None, false);
+        (self.on_its_way_since, self.fenced) = (None, 0);
         let went_back = taken_over.cut.is_some();
-        // What is lost must be known to the other instances, and to who asks for what became of it. A changelog that has
-        // no identity yet gets one.
-        let unwritten = went_back || taken_over.lost > 0 || self.lacks_identity();
+        // What is lost must be known to the other instances, and to who asks for what became of it. The group gets the
+        // offset that goes with the progress. A changelog that has no identity yet gets one.
+        let is_behind =
+            surveyed.committed.is_some_and(|committed| committed > taken_over.progress.next_offset);
+        let unwritten = went_back || is_behind || taken_over.lost > 0 || self.lacks_identity();
         self.role = Role::Active(Active {
             unwritten,
             went_back,
@@ -917,11 +941,16 @@ mod tests {
         assert!(partition.was_fenced());
         assert_eq!(partition.stuck_since(later + BARRIER_PATIENCE), None);
         assert_eq!(partition.stuck_since(later + BARRIER_PATIENCE * 2), Some(later));
-        assert_eq!(partition.awaits_since(), Some(since));
-        assert!(!partition.read(mark(3)) && partition.stuck_since(later + BARRIER_PATIENCE * 2).is_some());
-        assert!(
-            partition.read(mark(BARRIER)) && partition.stuck_since(later + BARRIER_PATIENCE * 2).is_none()
-        );
+        partition.last_writer_fenced(later);
+        assert!(partition.needs_barrier(), "its own barrier may be what hangs");
+        assert_eq!(partition.on_its_way_since(), Some(since));
+        let _ = partition.barrier_written(BARRIER + 5, later);
+        assert!(partition.read(mark(BARRIER + 5)), "the tail moves");
+        partition.end_read();
+        partition.stored(mark(BARRIER + 5));
+        assert_eq!(partition.stuck_since(later + BARRIER_PATIENCE * 9), None, "it is read back");
+        let _ = partition.take_over(sound(0, 9), []).unwrap();
+        assert_eq!((partition.on_its_way_since(), partition.was_fenced()), (None, false));
     }
 
     #[test]
@@ -1007,6 +1036,34 @@ mod tests {
             partition.stored(mark(12));
             assert!(partition.can_be_taken_over(Instant::now()));
         }
+    }
+
+    #[test]
+    fn an_empty_changelog_is_shown_only_if_nothing_was_processed() {
+        let mut partition = new();
+        partition.end_read();
+        assert!(partition.wants_committed() && !partition.may_be_shown());
+        partition.was_processed(true);
+        assert!(!partition.wants_committed() && !partition.may_be_shown());
+        let _ = (partition.assigned(), partition.revoked());
+        assert!(!partition.may_be_shown(), "another owner changes nothing");
+        partition.progress_read(progress(9));
+        assert!(partition.may_be_shown());
+        let _ = partition.read_anew();
+        assert!(!partition.may_be_shown() && !partition.wants_committed(), "it is not read");
+        partition.end_read();
+        assert!(partition.wants_committed());
+        partition.was_processed(false);
+        assert!(partition.may_be_shown());
+    }
+
+    #[test]
+    fn what_is_processed_again_gets_its_offset_committed() {
+        let mut partition = State::ReadBack.partition();
+        assert!(partition.identified(mark(1)));
+        partition.progress_read(progress(8));
+        let _ = partition.take_over(Surveyed { committed: Some(9), ..sound(0, 9) }, []).unwrap();
+        assert!(partition.is_unwritten());
     }
 
     #[test]

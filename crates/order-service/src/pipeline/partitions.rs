@@ -26,13 +26,13 @@ impl Partitions {
     pub(super) fn begin(pipeline: &Pipeline) -> Result<Option<Self>, PipelineError> {
         let numbers = (0..).take(pipeline.partitions);
         let all: Vec<_> = numbers.map(|number| Partition::new(number, pipeline.settings.dlq_limit)).collect();
-        let tail = tail::begin(pipeline, &known(&all))?;
+        let tail = tail::begin(pipeline, &next_to_read(&all))?;
         Ok(tail.map(|tail| Self { all, tail, silence: Silence::default() }))
     }
 
     /// Reads on with a new client.
     pub(super) fn replace_tail(&mut self, pipeline: &Pipeline) -> Result<(), PipelineError> {
-        let Some(tail) = tail::begin(pipeline, &known(&self.all))? else { return Ok(()) };
+        let Some(tail) = tail::begin(pipeline, &next_to_read(&self.all))? else { return Ok(()) };
         for partition in self.all.iter().filter(|partition| partition.active().is_some()) {
             tail.leave(partition.number())?;
         }
@@ -142,9 +142,9 @@ impl Partitions {
     }
 }
 
-/// The last offset of the changelog that is in the store, of each.
-fn known(all: &[Partition]) -> Vec<i64> {
-    all.iter().map(Partition::known).collect()
+/// From where the changelog of each is to be read.
+fn next_to_read(all: &[Partition]) -> Vec<i64> {
+    all.iter().map(Partition::next_to_read).collect()
 }
 
 impl Deref for Partitions {

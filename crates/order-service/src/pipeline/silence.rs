@@ -48,7 +48,7 @@ impl Silence {
             // Behind the last event may be a control record, of which nobody makes anything.
             let is_behind =
                 || status.lag > 0 && self.replaced_at.get(status.partition) != Some(&status.end_offset);
-            partition.awaits_barrier() || (!partition.is_ours() && is_behind())
+            partition.awaited_since().is_some() || (!partition.is_ours() && is_behind())
         })
     }
 }

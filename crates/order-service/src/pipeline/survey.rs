@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
@@ -34,8 +34,8 @@ pub(super) const WATERMARK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same, once a partition did not answer: each of them keeps the others waiting.
 const NEXT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long the coordinator of the group may take to tell what was committed.
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(3);
+/// So many clients ask at the same time.
+const AT_ONCE: usize = 3;
 
 /// Why a partition's log is not known.
 #[derive(Debug, Error)]
@@ -73,12 +73,14 @@ pub(super) struct Survey {
     tell: Sender<Answer>,
     answers: Receiver<Answer>,
     evidence: HashMap<usize, Evidence>,
+    /// Why the last question about a partition had no answer.
+    unanswered: HashMap<usize, String>,
 }
 
 impl Default for Survey {
     fn default() -> Self {
         let (tell, answers) = channel();
-        Self { asking: Vec::new(), tell, answers, evidence: HashMap::new() }
+        Self { asking: Vec::new(), tell, answers, evidence: HashMap::new(), unanswered: HashMap::new() }
     }
 }
 
@@ -97,12 +99,14 @@ impl Survey {
             else {
                 continue;
             };
+            self.unanswered.remove(&index);
             match surveyed {
                 Ok(surveyed) if self.is_sure(index, surveyed) => sure.push((index, surveyed)),
                 Ok(_) => partition.ask_again(now + PAUSE),
                 Err(error) => {
                     debug!(partition = index, %error, "what is in the partition cannot be told yet");
                     partition.ask_again(now + RETRY);
+                    self.unanswered.insert(index, error.to_string());
                 }
             }
         }
@@ -116,6 +120,11 @@ impl Survey {
             }),
         );
         sure
+    }
+
+    /// Why the last question about a partition had no answer, if it had none.
+    pub(super) fn unanswered(&self, index: usize) -> Option<&str> {
+        self.unanswered.get(&index).map(String::as_str)
     }
 
     /// Whether it is sure what the log is, with this answer.
@@ -154,6 +163,9 @@ impl Survey {
 
     fn ask<'a>(&mut self, pipeline: &Pipeline, partitions: impl Iterator<Item = &'a Partition>) {
         self.asking.retain(|(_, task)| !task.is_finished());
+        if self.asking.len() >= AT_ONCE {
+            return;
+        }
         let is_asked = |number| self.asking.iter().any(|(numbers, _)| numbers.contains(&number));
         let due = partitions.filter(|partition| !is_asked(partition.number()));
         let questions: Vec<_> = due.map(Question::about).collect();
@@ -250,17 +262,10 @@ impl Surveyor {
         if !self.in_transactions {
             return Ok(());
         }
-        let mut list = TopicPartitionList::with_capacity(questions.len());
-        for question in &*questions {
-            list.add_partition(&self.topic, question.number);
-        }
-        let committed = client.committed_offsets(list, COMMITTED_TIMEOUT)?;
-        for question in questions {
-            let found = committed.find_partition(&self.topic, question.number);
-            question.committed = match found.map(|found| found.offset()) {
-                Some(Offset::Offset(offset)) => Some(offset),
-                _ => None,
-            };
+        let numbers: Vec<i32> = questions.iter().map(|question| question.number).collect();
+        let committed = look::committed(client, &self.topic, &numbers)?;
+        for (question, (_, offset)) in questions.iter_mut().zip(committed) {
+            question.committed = offset;
         }
         Ok(())
     }

@@ -29,12 +29,12 @@ pub(super) enum News<'a> {
 /// How long a change of position may take; until it is done, what is read is only known already.
 const SEEK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Begins to read behind these offsets of the changelog, one for each partition; waits for brokers that are away. `None`
+/// Begins to read from these offsets of the changelog on, one for each partition; waits for brokers that are away. `None`
 /// if it was told to stop meanwhile.
-pub(super) fn begin(pipeline: &Pipeline, behind: &[i64]) -> Result<Option<Tail>, PipelineError> {
+pub(super) fn begin(pipeline: &Pipeline, from: &[i64]) -> Result<Option<Tail>, PipelineError> {
     while !pipeline.stop.is_cancelled() {
         pipeline.status.beat();
-        match Tail::begin(&pipeline.clients.tail, &pipeline.topics.changelog, behind) {
+        match Tail::begin(&pipeline.clients.tail, &pipeline.topics.changelog, from) {
             Ok(tail) => {
                 pipeline.status.clear(Obstacle::Brokers);
                 return Ok(Some(tail));
@@ -57,16 +57,15 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Begins behind the given offsets, one for each partition. Assigns once and for ever: several assignments
+    /// Begins at the given offsets, one for each partition. Assigns once and for ever: several assignments
     /// in quick succession abort the process inside librdkafka.
-    fn begin(config: &ClientConfig, topic: &str, behind: &[i64]) -> Result<Self, KafkaError> {
+    fn begin(config: &ClientConfig, topic: &str, from: &[i64]) -> Result<Self, KafkaError> {
         let consumer: BaseConsumer<ClientLog> = config.create_with_context(ClientLog)?;
         // Knowing the partitions' leaders first makes the first fetch come at once.
         consumer.fetch_metadata(Some(topic), Duration::from_secs(5))?;
-        let mut assignment = TopicPartitionList::with_capacity(behind.len());
-        for (partition, behind) in (0..).zip(behind) {
-            let from = if *behind < 0 { Offset::Beginning } else { Offset::Offset(behind + 1) };
-            assignment.add_partition_offset(topic, partition, from)?;
+        let mut assignment = TopicPartitionList::with_capacity(from.len());
+        for (partition, from) in (0..).zip(from) {
+            assignment.add_partition_offset(topic, partition, offset(*from))?;
         }
         consumer.assign(&assignment)?;
         Ok(Self { consumer, topic: topic.to_owned() })
@@ -80,9 +79,7 @@ impl Tail {
     /// Reads a partition again, from this offset on.
     pub(super) fn return_to(&self, partition: i32, offset: i64) -> Result<(), KafkaError> {
         self.consumer.resume(&self.list(partition))?;
-        // Compaction may have taken the first record.
-        let from = if offset == 0 { Offset::Beginning } else { Offset::Offset(offset) };
-        if let Err(error) = self.consumer.seek(&self.topic, partition, from, SEEK_TIMEOUT) {
+        if let Err(error) = self.consumer.seek(&self.topic, partition, self::offset(offset), SEEK_TIMEOUT) {
             debug!(partition, %error, "reading on from where the partition was left");
         }
         Ok(())
@@ -116,6 +113,11 @@ impl Tail {
         }
         Ok(AT_ONCE)
     }
+}
+
+/// Compaction and people may have removed the first records.
+fn offset(from: i64) -> Offset {
+    if from == 0 { Offset::Beginning } else { Offset::Offset(from) }
 }
 
 /// librdkafka tries again by itself.

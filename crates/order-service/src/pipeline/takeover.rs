@@ -6,11 +6,15 @@ use tracing::{debug, error, info, warn};
 
 use super::grace::Timer;
 use super::group::Group;
-use super::partition::{Surveyed, TakenOver, Trust};
+use super::partition::{Partition, Surveyed, TakenOver, Trust};
 use super::partitions::Partitions;
-use super::survey::RETRY;
-use super::{Pipeline, PipelineError};
+use super::survey::{RETRY, Survey};
+use super::{Pipeline, PipelineError, index_of};
 use crate::changelog::Cut;
+use crate::view::status::Obstacle;
+
+/// After this long on its way an operator is told of a partition.
+const TELL_AFTER: Duration = Duration::from_secs(30);
 
 /// When a partition is looked at again whose changelog is lost.
 const LOST_PAUSE: Duration = Duration::from_secs(10);
@@ -47,6 +51,13 @@ pub(super) fn take_over(
             warn!(partition = index, "the changelog has nothing; beginning anew (ACCEPT_LOST_CHANGELOG)");
         }
         Trust::Nothing => {
+            if !partitions[index].is_changelog_lost() {
+                error!(
+                    partition = index,
+                    committed = surveyed.committed,
+                    "the changelog has nothing; processing nothing"
+                );
+            }
             partitions[index].changelog_lost();
             // Nothing of it is known, and nothing is said of it.
             pipeline.status.change(index, |status| status.restored = false);
@@ -122,4 +133,37 @@ fn tell_what_is_gone(pipeline: &Pipeline, index: usize, before: Option<i64>, tak
         );
         pipeline.metrics.cut(to - from);
     }
+}
+
+/// Tells an operator of partitions that cannot be processed for too long. Those that it tells of are `told`.
+pub(super) fn tell(pipeline: &Pipeline, partitions: &[Partition], survey: &Survey, told: &mut Vec<i32>) {
+    let now = Instant::now();
+    let is_late = |partition: &&Partition| {
+        let since = partition.on_its_way_since().filter(|_| !partition.is_changelog_lost());
+        since.is_some_and(|since| now - since >= TELL_AFTER)
+    };
+    let late: Vec<&Partition> = partitions.iter().filter(is_late).collect();
+    let numbers: Vec<i32> = late.iter().map(|partition| partition.number()).collect();
+    if numbers == *told {
+        return;
+    }
+    *told = numbers;
+    let Some(first) = late.first() else {
+        pipeline.status.clear(Obstacle::Takeover);
+        return;
+    };
+    let reason = match survey.unanswered(index_of(first.number())) {
+        Some(error) => format!("what partitions {told:?} and the group have cannot be told: {error}"),
+        None => {
+            let config = pipeline.clients.watch();
+            let servers = config.get("bootstrap.servers").unwrap_or_default();
+            format!(
+                "partitions {told:?} of the changelog cannot be read up to the end, as an open transaction stands there: \
+                 kafka-transactions.sh --bootstrap-server {servers} find-hanging --topic {} --partition {}",
+                pipeline.topics.changelog,
+                first.number()
+            )
+        }
+    };
+    pipeline.status.set(Obstacle::Takeover, reason);
 }

@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{debug, error, info, warn};
 
 use super::batch_limit::Size;
+use super::before::Before;
 use super::damaged::{Damage, is_damaged};
 use super::doubts::{Doubts, Settled};
 use super::encoded::encoded;
@@ -63,6 +64,9 @@ pub(super) struct Worker {
     damage: Damage,
     survey: Survey,
     fencing: Fencing,
+    before: Before,
+    /// The partitions of which it was told that they cannot be taken over.
+    late: Vec<i32>,
     /// When consumers were lost to a namesake.
     lost_consumers: Vec<Instant>,
 }
@@ -88,6 +92,8 @@ impl Worker {
             damage: Damage::default(),
             survey: Survey::default(),
             fencing: Fencing::default(),
+            before: Before::default(),
+            late: Vec::new(),
             lost_consumers: Vec::new(),
             pipeline,
         };
@@ -334,6 +340,7 @@ impl Worker {
                 self.partitions.read_anew(&self.pipeline, index)?;
             }
         }
+        self.before.turn(&self.pipeline, &mut self.partitions);
         if let Some(reason) = doubt {
             self.doubts.of_changelog(&self.pipeline, &self.partitions, &reason);
         }
@@ -377,6 +384,7 @@ impl Worker {
         for (index, surveyed) in self.survey.settle(&self.pipeline, &mut self.partitions) {
             takeover::take_over(&self.pipeline, &mut self.partitions, group, index, surveyed)?;
         }
+        takeover::tell(&self.pipeline, &self.partitions, &self.survey, &mut self.late);
         self.fencing.turn(&self.pipeline, &mut self.partitions)
     }
 
