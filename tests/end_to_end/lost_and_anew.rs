@@ -242,7 +242,9 @@ async fn a_changelog_whose_begin_is_deleted_before_an_instance_has_read_it_is_re
         (log.contains(&line) && log.contains("reading what is left of it anew")).then_some(())
     })
     .await;
-    eventually("it is restored", async || (service.get("/orders").await.status == 200).then_some(())).await;
+    // Nothing is left of it, its progress included.
+    let reason = says_that_it_is_lost(&service).await;
+    assert!(reason.contains(&format!("has nothing of partitions [{partition}]")), "{reason}");
 }
 
 /// Its partition has no end that was seen before, but another identity.

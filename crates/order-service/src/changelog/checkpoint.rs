@@ -19,7 +19,7 @@ pub struct Checkpoint {
     pub offset: i64,
     /// Its time, in milliseconds since 1970; -1 if it has none.
     pub timestamp: i64,
-    /// Of its key and its value, see [`Mark`].
+    /// Of its key and its value.
     pub fingerprint: i64,
 }
 

@@ -63,9 +63,6 @@ impl Doubts {
             None => return Ok(Settled::Nothing),
             Some(Verdict::NotAllowed) => return Err(NotAllowed::topic("read", topic)),
             Some(Verdict::Lost(loss @ (Loss::Gone | Loss::MadeAnew))) => {
-                if self.gone.is_none() {
-                    error!(topic, %loss, "the changelog is gone; nothing is processed, and reads are stale");
-                }
                 self.gone = Some(loss.to_string());
                 pipeline.status.clear(Obstacle::ChangelogDoubt);
                 // It may come back, as from a broker that knows too little of its topics.

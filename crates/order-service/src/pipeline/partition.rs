@@ -386,7 +386,8 @@ impl Partition {
 
     /// Whether the changelog has nothing of it, although it was processed, and nobody has accepted that.
     pub(super) fn is_changelog_lost(&self) -> bool {
-        self.is_changelog_lost
+        let has_nothing = self.is_at_end && self.progress.is_none();
+        self.is_changelog_lost || (has_nothing && self.was_processed == Some(true))
     }
 
     /// How far the partition is processed, as the changelog says; `None` if it says nothing.
@@ -1044,11 +1045,11 @@ mod tests {
         partition.end_read();
         assert!(partition.wants_committed() && !partition.may_be_shown());
         partition.was_processed(true);
-        assert!(!partition.wants_committed() && !partition.may_be_shown());
+        assert!(!partition.wants_committed() && !partition.may_be_shown() && partition.is_changelog_lost());
         let _ = (partition.assigned(), partition.revoked());
         assert!(!partition.may_be_shown(), "another owner changes nothing");
         partition.progress_read(progress(9));
-        assert!(partition.may_be_shown());
+        assert!(partition.may_be_shown() && !partition.is_changelog_lost());
         let _ = partition.read_anew();
         assert!(!partition.may_be_shown() && !partition.wants_committed(), "it is not read");
         partition.end_read();

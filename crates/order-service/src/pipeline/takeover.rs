@@ -51,13 +51,6 @@ pub(super) fn take_over(
             warn!(partition = index, "the changelog has nothing; beginning anew (ACCEPT_LOST_CHANGELOG)");
         }
         Trust::Nothing => {
-            if !partitions[index].is_changelog_lost() {
-                error!(
-                    partition = index,
-                    committed = surveyed.committed,
-                    "the changelog has nothing; processing nothing"
-                );
-            }
             partitions[index].changelog_lost();
             // Nothing of it is known, and nothing is said of it.
             pipeline.status.change(index, |status| status.restored = false);

@@ -355,22 +355,21 @@ impl Worker {
         let Pipeline { topics, group, status, .. } = &self.pipeline;
         let lost = self.partitions.iter().filter(|partition| partition.is_changelog_lost());
         let lost: Vec<i32> = lost.map(Partition::number).collect();
-        match self.doubts.gone() {
-            Some(reason) => status.set(
-                Obstacle::ChangelogLost,
-                format!("the changelog {} is gone: {reason}; reads are stale", topics.changelog),
-            ),
-            None if !lost.is_empty() => status.set(
-                Obstacle::ChangelogLost,
-                format!(
-                    "the changelog {} has nothing of partitions {lost:?}, but the group {group} has processed events of them",
-                    topics.changelog
-                ),
+        let reason = match self.doubts.gone() {
+            Some(reason) => format!("the changelog {} is gone: {reason}; reads are stale", topics.changelog),
+            None if !lost.is_empty() => format!(
+                "the changelog {} has nothing of partitions {lost:?}, but the group {group} has processed events of them",
+                topics.changelog
             ),
             None => {
                 status.clear(Obstacle::ChangelogLost);
+                return;
             }
+        };
+        if !status.has(Obstacle::ChangelogLost) {
+            error!("{reason}");
         }
+        status.set(Obstacle::ChangelogLost, reason);
     }
 
     // What is written.
