@@ -44,8 +44,8 @@ test: ## run all tests, against a real broker and registry
 	@stack/setup.sh --with-tests
 	$(cargo) build --workspace --bins --locked
 	@rm -f $(test_times)
-	@# The slowest tests are told whatever the outcome, which stays the recipe's own.
-	TEST_TIMES=$(test_times) $(cargo) test --workspace --locked --no-fail-fast; outcome=$$?; tests/slowest.sh $(test_times); \
+	@# The slowest tests are told whatever the outcome, which stays the recipe's own. They wait a lot: one more than processors.
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(getconf _NPROCESSORS_ONLN) + 1))} TEST_TIMES=$(test_times) $(cargo) test --workspace --locked --no-fail-fast; outcome=$$?; tests/slowest.sh $(test_times); \
 	    $(cargo) test --workspace --test cluster --locked && exit $$outcome
 
 test-long: ## run the tests of crashes and outages with more rounds; half an hour

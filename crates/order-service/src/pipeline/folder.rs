@@ -12,7 +12,7 @@ use super::partition::Partition;
 use super::retry::{Attempt, attempt, injected_failure};
 use crate::changelog::{Checkpoint, Progress};
 use crate::dead_letters::Index;
-use crate::event::fold::{MAX_HELD_IN_ALL, Rules};
+use crate::event::fold::{Incoming, MAX_HELD_IN_ALL, Rules};
 use crate::event::record::{self, Unreadable};
 use crate::metrics::EventMetrics;
 use crate::settings::PipelineSettings;
@@ -93,22 +93,33 @@ impl Folder<'_> {
         }
         let may_wait = held + batch.held.len() < MAX_HELD_IN_ALL;
         let original = || record::original(record);
-        let incoming = match record::read(record, self.events, may_wait, &original) {
-            Ok(incoming) => incoming,
+        match record::read(record, self.events, may_wait, &original) {
+            Ok(incoming) => self.process(record, incoming, batch),
             Err(Unreadable::Rejected(rejection)) => {
                 batch.reject(record, rejection);
-                return Ok(true);
+                Ok(true)
             }
-            Err(Unreadable::SchemaNeeded(id)) => {
-                let Some(undecodable) = (self.want)(id) else {
+            Err(Unreadable::SchemaNeeded(id)) => match (self.want)(id) {
+                Some(undecodable) => {
+                    batch.reject(record, record::rejection(&undecodable));
+                    Ok(true)
+                }
+                None => {
                     batch.waits_for = Some(id);
-                    return Ok(false);
-                };
-                batch.reject(record, record::rejection(&undecodable));
-                return Ok(true);
-            }
-        };
-        let failure = injected_failure(self.settings, &incoming.event);
+                    Ok(false)
+                }
+            },
+        }
+    }
+
+    /// Takes the event of a record into the batch, unless its processing fails. False if it is to be tried again.
+    fn process(
+        &self,
+        record: &impl Message,
+        incoming: Incoming<'_>,
+        batch: &mut PartitionBatch,
+    ) -> Result<bool, CorruptState> {
+        let (offset, failure) = (incoming.offset, injected_failure(self.settings, &incoming.event));
         let pauses = &self.settings.processing_retries;
         match attempt(&mut batch.retry, offset, failure, pauses, self.now.instant) {
             Attempt::Process => batch.add(self.store, self.rules, record, incoming)?,

@@ -128,6 +128,9 @@ pub(super) struct Partition {
     is_changelog_lost: bool,
     /// Whether it was processed before, as the group's committed offset says; `None` while that is not known.
     was_processed: Option<bool>,
+    /// Whether its log was looked at since the group gave it, and is what was processed: the loss of a writer changes nothing
+    /// of that.
+    is_surveyed: bool,
     /// Since when this instance is on the way to process it, with barriers that are not read back.
     on_its_way_since: Option<Instant>,
     /// How often the writer that is in the way was fenced since then.
@@ -166,6 +169,7 @@ impl Partition {
             was_read_anew: false,
             is_changelog_lost: false,
             was_processed: None,
+            is_surveyed: false,
             on_its_way_since: None,
             fenced: 0,
             marks: [None; 2],
@@ -189,14 +193,19 @@ impl Partition {
 
     /// The group has given it to this instance.
     pub(super) fn assigned(&mut self) -> TailMove {
-        (self.retry, self.ask_again_at, self.was_read_anew) = (None, None, false);
+        self.owner_changes();
         self.leave_for(Role::NeedsBarrier)
     }
 
     /// The group has taken it from this instance.
     pub(super) fn revoked(&mut self) -> TailMove {
-        (self.retry, self.ask_again_at, self.was_read_anew) = (None, None, false);
+        self.owner_changes();
         self.leave_for(Role::Follows)
+    }
+
+    fn owner_changes(&mut self) {
+        (self.retry, self.ask_again_at) = (None, None);
+        (self.was_read_anew, self.is_surveyed) = (false, false);
     }
 
     /// Whether the group has given it to this instance.
@@ -358,7 +367,7 @@ impl Partition {
     /// Nothing is in the store any more: the changelog is read from its begin.
     pub(super) fn read_anew(&mut self) -> TailMove {
         (self.unproven, self.is_at_end, self.was_processed) = (None, false, None);
-        (self.lacks_own, self.was_read_anew) = (false, true);
+        (self.lacks_own, self.was_read_anew, self.is_surveyed) = (false, true, false);
         (self.marks, self.progress, self.last_writer) = ([None; 2], None, None);
         TailMove::ReturnTo(0)
     }
@@ -443,6 +452,11 @@ impl Partition {
         self.is_read_back() && self.ask_again_at.is_none_or(|at| at <= now)
     }
 
+    /// Whether its log was looked at since the group gave it, and is what was processed.
+    pub(super) fn is_surveyed(&self) -> bool {
+        self.is_surveyed
+    }
+
     /// It is not sure what its log has: that is asked again then.
     pub(super) fn ask_again(&mut self, at: Instant) {
         self.ask_again_at = Some(at);
@@ -466,7 +480,7 @@ impl Partition {
         let taken_over = taken_over(self.progress.clone(), surveyed);
         self.progress = Some(taken_over.progress.clone());
         (self.log, self.is_changelog_lost) = (None, false);
-        (self.on_its_way_since, self.fenced) = (None, 0);
+        (self.on_its_way_since, self.fenced, self.is_surveyed) = (None, 0, true);
         let went_back = taken_over.cut.is_some();
         // What is lost must be known to the other instances, and to who asks for what became of it. The group gets the
         // offset that goes with the progress. A changelog that has no identity yet gets one.
@@ -820,6 +834,19 @@ mod tests {
         assert_eq!(take_over(None), (4, 0, false), "nothing was processed, so nothing is lost");
         assert_eq!(take_over(Some(progress(9))), (9, 0, false));
         assert_eq!(take_over(Some(progress(1))), (4, 3, true), "retention was faster");
+    }
+
+    #[test]
+    fn its_log_is_looked_at_once_an_owner() {
+        let mut partition = State::Active.partition();
+        assert!(partition.is_surveyed());
+        let _ = partition.writer_lost();
+        assert!(partition.is_surveyed());
+        let _ = partition.assigned();
+        assert!(!partition.is_surveyed());
+        let mut partition = State::Active.partition();
+        let _ = (partition.writer_lost(), partition.read_anew());
+        assert!(!partition.is_surveyed(), "what it is held against is another progress");
     }
 
     #[test]

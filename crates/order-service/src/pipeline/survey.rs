@@ -110,6 +110,8 @@ impl Survey {
                 }
             }
         }
+        let known = partitions.iter().filter(|of| of.is_surveyed() && of.can_be_taken_over(now));
+        sure.extend(known.map(|partition| as_before(pipeline, index_of(partition.number()))));
         self.evidence.retain(|index, _| partitions[*index].awaits_barrier());
         self.tell_doubt(pipeline);
         let taken: Vec<usize> = sure.iter().map(|(index, _)| *index).collect();
@@ -182,6 +184,16 @@ impl Survey {
         let numbers = questions.iter().map(|question| question.number).collect();
         self.asking.push((numbers, pipeline.runtime.spawn_blocking(move || surveyor.survey(questions))));
     }
+}
+
+/// A partition whose log was looked at before, when the group gave it.
+fn as_before(pipeline: &Pipeline, index: usize) -> (usize, Surveyed) {
+    let statuses = pipeline.status.partitions();
+    let log = statuses.get(index).map_or(Watermarks { start: 0, end: 0 }, |status| Watermarks {
+        start: status.start_offset,
+        end: status.end_offset,
+    });
+    (index, Surveyed { log, diverges_at: None, committed: None })
 }
 
 impl Question {
