@@ -1,4 +1,4 @@
-//! The changelog, read with nothing but its schema.
+//! The changelog, read with nothing but its schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,12 @@ use serde_json::Value;
 
 use super::model::Place;
 use crate::kafka::{Record, Topic};
+
+/// That of today, and that of versions before progress had checkpoints.
+const SCHEMAS: [&str; 2] = [
+    include_str!("../../../schemas/changelog.avsc"),
+    include_str!("../../../crates/order-service/tests/golden/2/changelog.avsc"),
+];
 
 /// Everything that was committed to a changelog, as JSON.
 #[derive(Default)]
@@ -52,16 +58,15 @@ impl Changelog {
 
     /// What these records hold.
     pub(crate) fn of(records: Vec<Record>) -> Self {
-        let schema = include_str!("../../../schemas/changelog.avsc");
-        let schema = Schema::parse_str(schema).unwrap();
-        let reader = GenericDatumReader::builder(&schema).build().unwrap();
+        let schemas = SCHEMAS.map(|schema| Schema::parse_str(schema).unwrap());
+        let readers = [0, 1].map(|at: usize| GenericDatumReader::builder(&schemas[at]).build().unwrap());
         let mut changelog = Self::default();
         for record in records {
             if record.key.as_deref() == Some(b"\0id") {
                 changelog.identities.push(serde_json::from_slice(&record.value.unwrap()).unwrap());
                 continue;
             }
-            let value = record.value.as_deref().map_or(Value::Null, |value| decoded(&reader, value));
+            let value = record.value.as_deref().map_or(Value::Null, |value| decoded(&readers, value));
             changelog.take(&record, value);
         }
         changelog.named =
@@ -149,9 +154,13 @@ fn number(record: &Value, field: &str) -> i64 {
 }
 
 /// The bytes behind the registry's frame, as JSON.
-fn decoded(reader: &GenericDatumReader<'_>, value: &[u8]) -> Value {
-    let mut body = &value[5..];
-    let decoded = reader.read_value(&mut body).expect("the changelog decodes");
-    assert!(body.is_empty(), "bytes behind the state");
+fn decoded(readers: &[GenericDatumReader<'_>], value: &[u8]) -> Value {
+    let decode = |reader: &GenericDatumReader<'_>| {
+        let mut body = &value[5..];
+        let decoded = reader.read_value(&mut body).ok()?;
+        // No record of one version is one of another and some bytes.
+        body.is_empty().then_some(decoded)
+    };
+    let decoded = readers.iter().find_map(decode).expect("the changelog decodes");
     decoded.try_into().unwrap()
 }
