@@ -25,15 +25,8 @@ fn cut(world: &World) {
 async fn processed(world: &World, orders: Range<u32>, service: Service) -> Service {
     let all = orders.end;
     Load::new(world).await.creates(orders).await;
-    shows(&service, all).await;
+    service.shows(all).await;
     service
-}
-
-async fn shows(service: &Service, orders: u32) {
-    eventually("the orders are there", async || {
-        (service.get("/health").await.json["orders_in_memory"] == orders).then_some(())
-    })
-    .await;
 }
 
 async fn reads_anew(service: &Service) {
@@ -49,7 +42,7 @@ async fn a_changelog_that_was_cut_is_read_anew_by_who_wrote_it_and_who_read_it()
     let follower = world.fork().with("TOPIC_PARTITIONS", "4").orders_starting().await;
     owner.stop().await;
     let owner = processed(&world, MOST..ALL, world.orders().await).await;
-    shows(&follower, ALL).await;
+    follower.shows(ALL).await;
     follower.signal(Signal::STOP);
     cut(&world);
 
@@ -63,7 +56,7 @@ async fn a_changelog_that_was_cut_is_read_anew_by_who_wrote_it_and_who_read_it()
     follower.signal(Signal::CONT);
     reads_anew(&follower).await;
     checker.check_answers(&[&owner]).await;
-    shows(&follower, ALL).await;
+    follower.shows(ALL).await;
     // It is out of the group: its reads are all that it can be asked for.
     for number in 0..ALL {
         let status = if number < MOST { "confirmed" } else { "new" };

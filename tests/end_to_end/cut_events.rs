@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use end_to_end_tests::{Load, Service, World, eventually};
+use end_to_end_tests::{Load, Service, World};
 use rustix::process::Signal;
 use tokio::task::block_in_place;
 
@@ -46,13 +46,6 @@ impl Copy {
     }
 }
 
-async fn shows(service: &Service, orders: u32) {
-    eventually("all orders are there", async || {
-        (service.get("/health").await.json["orders_in_memory"] == orders).then_some(())
-    })
-    .await;
-}
-
 /// How many of the first so many orders have their events in partition 0.
 fn in_partition_0(world: &World, orders: u32) -> usize {
     let records = block_in_place(|| world.events().read());
@@ -89,7 +82,7 @@ fn letters(world: &World) -> BTreeMap<String, usize> {
 
 /// What is wanted of an instance after all this.
 async fn went_back(service: &Service, world: &World, lost: usize) {
-    shows(service, ALL).await;
+    service.shows(ALL).await;
     let health = service.get("/health").await.json;
     let partition = &health["partitions"][0];
     let (from, to) = (partition["cut"]["from"].as_i64().unwrap(), partition["cut"]["to"].as_i64().unwrap());
@@ -120,10 +113,10 @@ async fn events_that_took_the_places_of_lost_ones_are_processed() {
     let service = world.orders().await;
     load.creates(0..BEFORE).await;
     let rubbish = write_rubbish(&world).await;
-    shows(&service, BEFORE).await;
+    service.shows(BEFORE).await;
     let copy = Copy::of(&world);
     load.creates(BEFORE..LOST).await;
-    shows(&service, LOST).await;
+    service.shows(LOST).await;
     let before = in_partition_0(&world, LOST);
     service.stop().await;
 
@@ -138,7 +131,7 @@ async fn events_that_took_the_places_of_lost_ones_are_processed() {
 
     // The next start finds nothing to do, and tells it still.
     let service = world.orders().await;
-    shows(&service, ALL).await;
+    service.shows(ALL).await;
     assert_eq!(service.metric("order_events_cut_total").await, Some(0.0));
     assert_ne!(service.get("/health").await.json["events_cut"], 0);
 }
@@ -149,11 +142,11 @@ async fn a_cut_is_noticed_by_a_running_instance_that_goes_on() {
     let load = Load::new(&world).await;
     let service = world.orders().await;
     load.creates(0..BEFORE).await;
-    shows(&service, BEFORE).await;
+    service.shows(BEFORE).await;
     let events = world.events();
     let length = fs::metadata(world.segment(&events)).unwrap().len();
     load.creates(BEFORE..LOST).await;
-    shows(&service, LOST).await;
+    service.shows(LOST).await;
     let before = in_partition_0(&world, LOST);
 
     // It sees the log again when that is longer than what it has processed.

@@ -13,13 +13,6 @@ use tokio::task::block_in_place;
 const BEFORE: u32 = 100;
 const ALL: u32 = 200;
 
-async fn shows(service: &Service, orders: u32) {
-    eventually("all orders are there", async || {
-        (service.get("/health").await.json["orders_in_memory"] == orders).then_some(())
-    })
-    .await;
-}
-
 async fn has_everything(world: &World, service: &Service) {
     let checker = Checker::new(world).await;
     checker.check_answers(&[service]).await;
@@ -35,42 +28,17 @@ fn take_back_the_last(world: &World) {
     });
 }
 
-/// Its producer lives, and the abort of its next transaction takes the last one along.
+/// Its producer lives, and the abort of its next transaction takes the last one along. Nothing else happens: no other owner,
+/// no new consumer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_an_abort_took_along_is_made_again() {
-    let world = World::own().await;
-    let service = world.orders().await;
-    let load = Load::new(&world).await;
-    load.creates(0..BEFORE).await;
-    shows(&service, BEFORE).await;
-    load.creates(BEFORE..ALL).await;
-    shows(&service, ALL).await;
-    service.signal(Signal::STOP);
-    world.change_segment(&world.changelog(), |bytes| {
-        let batches = batches(bytes);
-        let last = batches.iter().rfind(|batch| batch.is_control()).unwrap();
-        make_aborted(bytes, last);
-    });
-    service.signal(Signal::CONT);
-    Load::new(&world).await.updates(0..BEFORE).await;
-    eventually("it has noticed", async || service.log().contains("its commit marker was lost").then_some(()))
-        .await;
-    has_everything(&world, &service).await;
-    assert_eq!(service.metric("order_changelog_read_anew_total").await, Some(1.0));
-    service.stop().await;
-    has_everything(&world, &world.orders().await).await;
-}
-
-/// The same, and nothing else happens: no other owner, no new consumer.
-#[tokio::test(flavor = "multi_thread")]
-async fn events_of_a_transaction_that_was_taken_back_are_fetched_again() {
     let world = World::own().await.with("KAFKA_SESSION_TIMEOUT_MS", "60000").with("INSTANCE_ID", "one");
     let service = world.orders().await;
     let load = Load::new(&world).await;
     load.creates(0..BEFORE).await;
-    shows(&service, BEFORE).await;
+    service.shows(BEFORE).await;
     load.creates(BEFORE..ALL).await;
-    shows(&service, ALL).await;
+    service.shows(ALL).await;
     service.signal(Signal::STOP);
     take_back_the_last(&world);
     service.signal(Signal::CONT);
@@ -87,6 +55,9 @@ async fn events_of_a_transaction_that_was_taken_back_are_fetched_again() {
         .await;
     has_everything(&world, &service).await;
     assert_eq!(service.log().matches("partitions assigned").count(), 1);
+    assert_eq!(service.metric("order_changelog_read_anew_total").await, Some(1.0));
+    service.stop().await;
+    has_everything(&world, &world.orders().await).await;
 }
 
 /// Its owner is dead, and its id has no transaction that could be aborted.
@@ -96,9 +67,9 @@ async fn a_range_that_a_dead_owner_left_open_is_closed() {
     let service = world.orders().await;
     let load = Load::new(&world).await;
     load.creates(0..BEFORE).await;
-    shows(&service, BEFORE).await;
+    service.shows(BEFORE).await;
     load.creates(BEFORE..ALL).await;
-    shows(&service, ALL).await;
+    service.shows(ALL).await;
     service.kill().await;
     world.change_segment(&world.changelog(), |bytes| {
         let batches = batches(bytes);

@@ -29,6 +29,15 @@ impl Service {
         eventually(&what, async || (self.active().await == partitions).then_some(())).await;
     }
 
+    /// Waits until it has so many orders.
+    pub async fn shows(&self, orders: u32) {
+        let what = format!("it has {orders} orders: {}", self.log_path().display());
+        eventually(&what, async || {
+            (self.get("/health").await.json["orders_in_memory"] == orders).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until it shows events that it does not show now; gives the time that took. There must be a load.
     pub async fn goes_on(&self) -> Duration {
         let (began, before) = (Instant::now(), self.position().await);
