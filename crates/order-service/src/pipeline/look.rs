@@ -49,6 +49,16 @@ pub(super) fn looker(config: &ClientConfig) -> Result<Looker, KafkaError> {
     config.create_with_context(ClientLog)
 }
 
+/// Whether each partition has a leader. librdkafka calls a partition without one unknown, as if it did not exist.
+pub(super) fn leaders(client: &Looker, topic: &str) -> Result<Vec<bool>, KafkaError> {
+    let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
+    let Some(topic) = metadata.topics().first() else { return Ok(Vec::new()) };
+    match topic.error() {
+        Some(error) => Err(KafkaError::MetadataFetch(error.into())),
+        None => Ok(topic.partitions().iter().map(|partition| partition.leader() >= 0).collect()),
+    }
+}
+
 /// The first record at each of these places or behind it, as `of` sees it; `None` where there is none up to the end of the
 /// partition. A partition that did not answer in time is missing.
 ///

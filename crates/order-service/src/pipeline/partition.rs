@@ -124,8 +124,6 @@ pub(super) struct Partition {
     lacks_own: bool,
     /// Whether it was read anew since the group gave the partition or took it.
     was_read_anew: bool,
-    /// Whether the changelog has nothing of it, although it was processed, and nobody has accepted that.
-    is_changelog_lost: bool,
     /// Whether it was processed before, as the group's committed offset says; `None` while that is not known.
     was_processed: Option<bool>,
     /// Whether its log was looked at since the group gave it, and is what was processed: the loss of a writer changes nothing
@@ -167,7 +165,6 @@ impl Partition {
             is_at_end: false,
             lacks_own: false,
             was_read_anew: false,
-            is_changelog_lost: false,
             was_processed: None,
             is_surveyed: false,
             on_its_way_since: None,
@@ -241,7 +238,7 @@ impl Partition {
 
     /// From now on it is not processed, and its changelog is read again.
     fn leave_for(&mut self, role: Role) -> TailMove {
-        (self.is_changelog_lost, self.on_its_way_since, self.fenced) = (false, None, 0);
+        (self.on_its_way_since, self.fenced) = (None, 0);
         let Role::Active(active) = std::mem::replace(&mut self.role, role) else { return TailMove::Stay };
         (self.unproven, self.is_at_end) = (active.own, false);
         TailMove::ReturnTo(self.next_to_read())
@@ -388,15 +385,9 @@ impl Partition {
         }
     }
 
-    /// The changelog has nothing of it: see [`Trust::Nothing`].
-    pub(super) fn changelog_lost(&mut self) {
-        self.is_changelog_lost = true;
-    }
-
-    /// Whether the changelog has nothing of it, although it was processed, and nobody has accepted that.
+    /// Whether the changelog has nothing of it, although it was processed.
     pub(super) fn is_changelog_lost(&self) -> bool {
-        let has_nothing = self.is_at_end && self.progress.is_none();
-        self.is_changelog_lost || (has_nothing && self.was_processed == Some(true))
+        self.progress.is_none() && self.was_processed == Some(true)
     }
 
     /// How far the partition is processed, as the changelog says; `None` if it says nothing.
@@ -479,7 +470,7 @@ impl Partition {
         }
         let taken_over = taken_over(self.progress.clone(), surveyed);
         self.progress = Some(taken_over.progress.clone());
-        (self.log, self.is_changelog_lost) = (None, false);
+        self.log = None;
         (self.on_its_way_since, self.fenced, self.is_surveyed) = (None, 0, true);
         let went_back = taken_over.cut.is_some();
         // What is lost must be known to the other instances, and to who asks for what became of it. The group gets the

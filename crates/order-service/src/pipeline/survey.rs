@@ -254,7 +254,7 @@ impl Surveyor {
     fn survey(&self, mut questions: Vec<Question>) {
         let asked = look::looker(&self.config).and_then(|client| {
             self.ask_for_committed(&client, &mut questions)?;
-            Ok((self.leaders(&client)?, client))
+            Ok((look::leaders(&client, &self.topic)?, client))
         });
         match asked {
             Ok((leaders, client)) => {
@@ -280,14 +280,6 @@ impl Surveyor {
             question.committed = offset;
         }
         Ok(())
-    }
-
-    /// Whether each partition has a leader.
-    fn leaders(&self, client: &Looker) -> Result<Vec<bool>, KafkaError> {
-        let metadata = client.fetch_metadata(Some(&self.topic), look::TIMEOUT)?;
-        let topic = metadata.topics().first();
-        let partitions = topic.map_or(&[][..], |topic| topic.partitions());
-        Ok(partitions.iter().map(|partition| partition.leader() >= 0).collect())
     }
 
     /// Asks where the partitions begin and end. Gives those of which that is not enough.

@@ -51,7 +51,7 @@ pub(super) fn take_over(
             warn!(partition = index, "the changelog has nothing; beginning anew (ACCEPT_LOST_CHANGELOG)");
         }
         Trust::Nothing => {
-            partitions[index].changelog_lost();
+            partitions[index].was_processed(true);
             // Nothing of it is known, and nothing is said of it.
             pipeline.status.change(index, |status| status.restored = false);
             partitions[index].ask_again(Instant::now() + LOST_PAUSE);

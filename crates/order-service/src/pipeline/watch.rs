@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::log_ends::{EndSeen, LogEnds};
+use super::look;
 use super::number;
 use super::stable_offset::StableOffset;
 use crate::view::status::{HangingTransaction, Obstacle, PartitionStatus, Status};
@@ -94,7 +95,7 @@ impl Watcher {
 
     /// Asks for every partition, also behind one that does not answer.
     fn ask(&mut self) {
-        match self.leaders() {
+        match look::leaders(&self.committed, &self.topic) {
             Ok(leaders) => {
                 let failed = self.ask_all(&leaders);
                 self.tell_failures(&failed);
@@ -102,16 +103,6 @@ impl Watcher {
             Err(error) => self.tell_away(&error.to_string()),
         }
         self.tell_hanging();
-    }
-
-    /// Whether each partition has a leader. librdkafka calls a partition without one unknown, as if it did not exist.
-    fn leaders(&self) -> Result<Vec<bool>, KafkaError> {
-        let metadata = self.committed.fetch_metadata(Some(&self.topic), INTERVAL)?;
-        let Some(topic) = metadata.topics().first() else { return Ok(Vec::new()) };
-        match topic.error() {
-            Some(error) => Err(KafkaError::MetadataFetch(error.into())),
-            None => Ok(topic.partitions().iter().map(|partition| partition.leader() >= 0).collect()),
-        }
     }
 
     /// Asks the leaders. Gives the partitions that do not answer, with the reason. There may be fewer than orders have,
